@@ -1,0 +1,54 @@
+# Homing: `make run` does the main job, `make test` passes all. Both set up what they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.synced
+
+# The first Python of at least 3.11 that really starts.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test lint types cover bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## make .venv with the locked dependencies
+
+$(STAMP): pyproject.toml uv.lock
+	@test -n "$(PYTHON)" || { echo "Homing needs Python 3.11 or newer: install it, or call make PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) has no working venv module: install it (Debian: apt install python3-venv)"; exit 1; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON=$(BIN)/python $(BIN)/uv sync --frozen --inexact --quiet
+	@touch $@
+
+run: $(STAMP) ## start Homing on this machine: observe, serve home.arpa., show the page
+	@exec $(BIN)/homing up --state .run $(ARGS)
+
+demo: $(STAMP) ## Homing with a stand-in internet whose address changes every few seconds
+	@exec $(BIN)/homing demo $(ARGS)
+
+test: $(STAMP) ## everything that must hold: lint, types, layers, tests
+	@tests/install-peers
+	@$(MAKE) --no-print-directory lint types
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=85 | tail -n 25
+
+lint: $(STAMP)
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-timings >.lint-imports.log 2>&1 || { cat .lint-imports.log; exit 1; }; rm -f .lint-imports.log
+
+types: $(STAMP)
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/pyright --warnings >.pyright.log 2>&1 || { cat .pyright.log; rm -f .pyright.log; exit 1; }; rm -f .pyright.log
+
+bench: $(STAMP) ## the numbers, as JSON under bench/results/
+	@$(BIN)/python -m bench.run $(ARGS)
+
+clean: ## forget the environment and the state of `make run`
+	@rm -rf $(VENV) .run .coverage*

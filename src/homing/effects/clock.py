@@ -1,0 +1,86 @@
+"""Time comes in from outside: the system's clock, or one that a test moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells and spends time; all in seconds."""
+
+    def time(self) -> float:
+        """Unix time."""
+        ...
+
+    def monotonic(self) -> float:
+        """A time that never goes back, for measuring."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def time(self) -> float:
+        """Unix time."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds since some point in the past."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the event loop."""
+        await asyncio.sleep(seconds)
+
+
+class ManualClock:
+    """A clock that stands still until ``advance`` moves it; sleepers wake in the order of their times."""
+
+    def __init__(self, start: float = 1_700_000_000.0) -> None:
+        self._now = start
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def time(self) -> float:
+        """Unix time as set."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """The same as ``time``."""
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until ``advance`` has moved the clock this far."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), future))
+        await future
+
+    @property
+    def sleepers(self) -> int:
+        """How many tasks sleep on this clock."""
+        return sum(not future.done() for _, _, future in self._sleepers)
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock, waking each sleeper at its own time and letting what it does run."""
+        end = self._now + seconds
+        while self._sleepers and self._sleepers[0][0] <= end:
+            self._now, _, future = heapq.heappop(self._sleepers)
+            if not future.done():
+                future.set_result(None)
+            await settle()
+        self._now = end
+        await settle()
+
+
+async def settle(rounds: int = 50) -> None:
+    """Let the event loop run what is ready, for tests."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)

@@ -1,0 +1,181 @@
+"""The one HTTP client: bounded in time, size and redirects; each family can be pinned; secrets stay out of errors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from homing import __version__
+from homing.errors import HomingError
+from homing.model.address import Family
+
+if TYPE_CHECKING:
+    import aiohttp
+
+USER_AGENT = f"Homing/{__version__} (+https://homing.dev)"
+"""Names program, version and contact, as dyndns2 services demand."""
+
+MAX_BODY = 64 * 1024
+"""Bytes of an answer that are read, unless the caller says otherwise; a longer one is an error."""
+
+_IPV6_ADDR_PREFERENCES = 72
+_IPV6_PREFER_SRC_PUBLIC = 2
+
+_SOCKET_FAMILY = {None: socket.AF_UNSPEC, Family.V4: socket.AF_INET, Family.V6: socket.AF_INET6}
+
+
+class HttpError(HomingError):
+    """No usable answer: ``code`` is a short word for it (``timeout``, ``tls``, ``reset``, ``dns``, ``too-large``)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A whole answer, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text; undecodable bytes are replaced."""
+        return self.body.decode("utf-8", "replace")
+
+
+def prefer_stable_source(sock: socket.socket) -> None:
+    """Ask for a stable, not a temporary, IPv6 source address (RFC 5014); does nothing where it is not offered."""
+    if sock.family == socket.AF_INET6:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_ADDR_PREFERENCES, _IPV6_PREFER_SRC_PUBLIC)
+
+
+class HttpClient:
+    """An HTTP client with one connection pool a family, made when first used. Close it with ``aclose``."""
+
+    def __init__(self, *, ca_file: Path | None = None) -> None:
+        self._ca_file = ca_file
+        self._sessions: dict[Family | None, aiohttp.ClientSession] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            await session.close()
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: float,
+        family: Family | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        max_body: int = MAX_BODY,
+        max_redirects: int = 0,
+    ) -> HttpResponse:
+        """Send one request and read the whole answer within ``timeout`` seconds.
+
+        Redirects are followed only for requests without ``auth``, at most ``max_redirects`` of them. Raises
+        HttpError, whose text names the host but neither path, parameters nor credentials.
+        """
+        import aiohttp
+        from yarl import URL
+
+        target = URL(url)
+        where = target.host or "the server"
+        merged = {"User-Agent": USER_AGENT, **(headers or {})}
+        options: dict[str, Any] = {"json": json} if json is not None else {}
+        if auth is not None:
+            merged["Authorization"] = aiohttp.BasicAuth(*auth, encoding="utf-8").encode()
+        follow = max_redirects > 0 and "Authorization" not in merged
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._session(family).request(
+                    method,
+                    target.update_query(params) if params else target,
+                    headers=merged,
+                    allow_redirects=follow,
+                    max_redirects=max(max_redirects, 1),
+                    **options,
+                ) as response,
+            ):
+                body = await _read(response, max_body, where)
+                return HttpResponse(response.status, dict(response.headers), body)
+        except TimeoutError:
+            raise HttpError("timeout", f"{where} did not answer within {timeout:g} s") from None
+        except aiohttp.ClientConnectorDNSError:
+            raise HttpError("dns", f"the name {where} could not be resolved") from None
+        except aiohttp.ClientSSLError as error:
+            raise HttpError("tls", f"no trusted TLS connection to {where}: {_tls_reason(error)}") from None
+        except aiohttp.TooManyRedirects:
+            raise HttpError("redirects", f"{where} redirects more than {max_redirects} times") from None
+        except aiohttp.ClientConnectorError as error:
+            reason = error.os_error.strerror or "connection failed"
+            raise HttpError("connect", f"cannot connect to {where}: {reason}") from None
+        except (aiohttp.ServerDisconnectedError, ConnectionError):
+            raise HttpError("reset", f"{where} closed the connection without an answer") from None
+        except (aiohttp.ClientError, ValueError, OSError) as error:
+            raise HttpError("protocol", f"{where} does not speak HTTP as expected ({type(error).__name__})") from None
+
+    def _session(self, family: Family | None) -> aiohttp.ClientSession:
+        import aiohttp
+
+        if family not in self._sessions:
+            context = ssl.create_default_context(cafile=self._ca_file)
+            if self._ca_file is not None:
+                context.load_default_certs()
+            connector = aiohttp.TCPConnector(
+                family=_SOCKET_FAMILY[family],
+                ssl=context,
+                limit=32,
+                limit_per_host=4,
+                ttl_dns_cache=10,
+                socket_factory=_stable_socket,
+            )
+            self._sessions[family] = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=family is None
+            )
+        return self._sessions[family]
+
+
+def _stable_socket(info: Any) -> socket.socket:
+    sock = socket.socket(info[0], info[1], info[2])
+    prefer_stable_source(sock)
+    return sock
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int, where: str) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            response.close()
+            raise HttpError("too-large", f"{where} sent more than {limit} bytes")
+    return bytes(body)
+
+
+def _tls_reason(error: aiohttp.ClientSSLError) -> str:
+    cause: object = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return cause.verify_message
+    return "handshake failed"

@@ -1,0 +1,81 @@
+"""The error tree. Every message says what happened, to what, and what to do next; none holds a secret.
+
+HomingError
+├── ConfigError            a setting is wrong: names the file, the key and the remedy
+├── ModelError             a value is not what it claims to be (also a ValueError)
+├── MessageError           a DNS or STUN message cannot be read
+├── ObservationError       one observer could not say the address
+├── StoreError             the state directory cannot be used
+│   └── StateLocked        another Homing holds it
+└── ProviderError          a provider did not do what was asked
+    ├── ProviderBusy       try again later by itself (timeouts, 5xx, resets)
+    ├── ProviderRefused    this one request is wrong; asking again unchanged does not help
+    └── ProviderLocked     stop until a person changes something, or until a time
+"""
+
+from __future__ import annotations
+
+
+class HomingError(Exception):
+    """Base of everything Homing raises on purpose."""
+
+
+class ConfigError(HomingError):
+    """A setting is wrong. ``where`` is ``file: key``, ``remedy`` what to write instead."""
+
+    def __init__(self, where: str, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{where}: {problem}" + (f"; {remedy}" if remedy else ""))
+        self.where = where
+        self.problem = problem
+        self.remedy = remedy
+
+
+class ModelError(HomingError, ValueError):
+    """A value is not what it claims to be: a name, an address, a zone."""
+
+
+class MessageError(HomingError):
+    """A wire message cannot be read."""
+
+
+class ObservationError(HomingError):
+    """One observer could not say the address; the text is shown to the user as its answer."""
+
+
+class StoreError(HomingError):
+    """The state directory cannot be used as asked (read-only, full, not a directory)."""
+
+
+class StateLocked(StoreError):  # noqa: N818 - a state, as in the tree above
+    """Another Homing process holds the state directory."""
+
+
+class ProviderError(HomingError):
+    """A provider did not do what was asked.
+
+    ``code`` is the provider's own word for it (``badauth``, ``http-500``, ``timeout``), safe to show and to count.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ProviderBusy(ProviderError):  # noqa: N818
+    """The provider cannot serve now; trying again later, with backoff, is right."""
+
+
+class ProviderRefused(ProviderError):  # noqa: N818
+    """The provider refuses this one request; the same request again would be refused again."""
+
+
+class ProviderLocked(ProviderError):  # noqa: N818
+    """Stop asking: until a person changes something (``seconds`` is None) or for ``seconds``.
+
+    ``account`` tells whether the whole account is meant or only the host that was asked for.
+    """
+
+    def __init__(self, code: str, message: str, *, account: bool, seconds: float | None = None) -> None:
+        super().__init__(code, message)
+        self.account = account
+        self.seconds = seconds

@@ -1,0 +1,1 @@
+"""Frozen values that travel through the house. Standard library only; no I/O, no clock, no chance."""

@@ -1,0 +1,123 @@
+"""Zones (RFC 9499, section 7): a frozen snapshot, what changed between two, and serials."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from homing.errors import ModelError
+from homing.model.name import Name
+from homing.model.rrset import RRset, RRType, rrset, type_name
+
+_HALF = 2**31
+_MODULUS = 2**32
+
+
+def serial_gt(a: int, b: int) -> bool:
+    """Whether serial ``a`` is newer than ``b`` (RFC 1982, section 3.2); False where the RFC leaves it undefined."""
+    return a != b and 0 < (a - b) % _MODULUS < _HALF
+
+
+def serial_add(serial: int, count: int) -> int:
+    """A serial ``count`` steps on (RFC 1982, section 3.1). Raises ModelError beyond 2**31 - 1 steps."""
+    if not 0 <= count < _HALF:
+        raise ModelError(f"a serial cannot grow by {count}")
+    return (serial + count) % _MODULUS
+
+
+@dataclass(frozen=True, slots=True)
+class Soa:
+    """The fields of an SOA record but its serial (RFC 1035, section 3.3.13); times in seconds."""
+
+    mname: Name
+    rname: Name
+    refresh: int = 3600
+    retry: int = 900
+    expire: int = 86400
+    minimum: int = 30
+    """The TTL of negative answers (RFC 2308, section 4)."""
+    ttl: int = 30
+
+    def rdata(self, serial: int) -> bytes:
+        """Wire rdata with this serial."""
+        numbers = struct.pack("!5I", serial, self.refresh, self.retry, self.expire, self.minimum)
+        return self.mname.wire + self.rname.wire + numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """One version of a zone. ``rrsets`` holds all but the SOA; look-up goes by ``nodes``.
+
+    Build one by ``zone()``.
+    """
+
+    origin: Name
+    serial: int
+    soa: Soa
+    nodes: Mapping[Name, Mapping[int, RRset]] = field(repr=False)
+    """Every name that exists: owners of RRsets and, with no RRsets, empty non-terminals (RFC 8020)."""
+
+    @property
+    def soa_rrset(self) -> RRset:
+        """The SOA RRset of this version."""
+        return rrset(self.origin, RRType.SOA, self.soa.ttl, (self.soa.rdata(self.serial),))
+
+    @property
+    def negative_soa(self) -> RRset:
+        """The SOA RRset as negative answers carry it: TTL the lesser of its own and MINIMUM (RFC 2308, section 3)."""
+        return rrset(self.origin, RRType.SOA, min(self.soa.ttl, self.soa.minimum), (self.soa.rdata(self.serial),))
+
+    def rrsets(self) -> tuple[RRset, ...]:
+        """All RRsets but the SOA, in no particular order."""
+        return tuple(rrset for types in self.nodes.values() for rrset in types.values())
+
+
+def zone(origin: Name, serial: int, soa: Soa, rrsets: Iterable[RRset]) -> Zone:
+    """Build a zone version. Raises ModelError for names outside it, repeats, or a CNAME beside other data."""
+    nodes: dict[Name, dict[int, RRset]] = {origin: {}}
+    depth = len(origin.labels)
+    for item in rrsets:
+        if item.type == RRType.SOA:
+            raise ModelError(f"the SOA of {origin} is given apart from its RRsets")
+        if not item.name.is_within(origin):
+            raise ModelError(f"{item.name} is not in zone {origin}")
+        types = nodes.setdefault(item.name, {})
+        if item.type in types:
+            raise ModelError(f"{item.name} {type_name(item.type)} is given twice")
+        types[item.type] = item
+        for start in range(1, len(item.name.labels) - depth):
+            nodes.setdefault(Name(item.name.labels[start:]), {})
+    for name, types in nodes.items():
+        if RRType.CNAME in types and (len(types) > 1 or name == origin):
+            raise ModelError(
+                f"{name} has a CNAME beside other records; a CNAME must stand alone (RFC 1034, section 3.6.2)"
+            )
+    frozen = {name: MappingProxyType(types) for name, types in nodes.items()}
+    return Zone(origin, serial, soa, MappingProxyType(frozen))
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneDiff:
+    """What leads from one version of a zone to the next; RRsets, the SOA left out."""
+
+    removed: tuple[RRset, ...]
+    added: tuple[RRset, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether both versions hold the same RRsets."""
+        return not self.removed and not self.added
+
+
+def diff(old: Zone, new: Zone) -> ZoneDiff:
+    """The RRsets to remove from ``old`` and to add to it to get ``new``."""
+    before, after = set(old.rrsets()), set(new.rrsets())
+    return ZoneDiff(tuple(before - after), tuple(after - before))
+
+
+def succeed(old: Zone, rrsets: Iterable[RRset]) -> Zone:
+    """The next version of a zone: the serial grows by one with a change of content, and only then."""
+    new = zone(old.origin, serial_add(old.serial, 1), old.soa, rrsets)
+    return old if diff(old, new).is_empty else new
