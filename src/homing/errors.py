@@ -5,6 +5,7 @@ HomingError
 ├── ModelError             a value is not what it claims to be (also a ValueError)
 ├── MessageError           a DNS or STUN message cannot be read
 ├── ObservationError       one observer could not say the address
+├── ListenError            an address and port cannot be listened on
 ├── StoreError             the state directory cannot be used
 │   └── StateLocked        another Homing holds it
 └── ProviderError          a provider did not do what was asked
@@ -40,6 +41,17 @@ class MessageError(HomingError):
 
 class ObservationError(HomingError):
     """One observer could not say the address; the text is shown to the user as its answer."""
+
+
+class ListenError(HomingError):
+    """A server cannot listen where it should. ``service`` is what would have listened there (``DNS over UDP``)."""
+
+    def __init__(self, service: str, address: str, port: int, reason: str, remedy: str) -> None:
+        super().__init__(f"{service}: cannot listen on {address} port {port}: {reason}; {remedy}")
+        self.address = address
+        self.port = port
+        self.reason = reason
+        self.remedy = remedy
 
 
 class StoreError(HomingError):

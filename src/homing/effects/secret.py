@@ -22,6 +22,7 @@ class Secret:
     def __init__(self, origin: str, read: Callable[[], str]) -> None:
         self._origin = origin
         self._read = read
+        self._known: tuple[bytes, str, str] | None = None
 
     def __repr__(self) -> str:
         return f"Secret({self._origin})"
@@ -44,7 +45,10 @@ class Secret:
             text = self.reveal()
         except ConfigError:
             return ""
-        return hashlib.scrypt(text.encode(), salt=salt, n=2**12, r=8, p=1, dklen=16).hex()
+        if self._known is None or self._known[:2] != (salt, text):
+            digest = hashlib.scrypt(text.encode(), salt=salt, n=2**12, r=8, p=1, dklen=16).hex()
+            self._known = (salt, text, digest)
+        return self._known[2]
 
 
 def secret_from_file(path: Path, where: str) -> Secret:

@@ -1,0 +1,118 @@
+"""What a turn needs to remember, held in memory and written to the store before it counts (law 8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from homing.errors import StoreError
+from homing.model.address import Address, Family
+from homing.model.lockout import Lockout
+from homing.model.name import Name
+from homing.model.rrset import RRset
+from homing.model.zone import Zone
+from homing.store import Event, GoodAddress, Store, Update
+
+
+class Memory:
+    """The store as the runtime sees it: reads from memory, writes through one thread, survives a full disk.
+
+    When the disk refuses a write, memory goes on (names must follow all the same), ``trouble`` says so to people, and
+    ``on_error`` is called. With ``write=False`` nothing reaches the disk, as ``homing plan`` wants.
+    """
+
+    def __init__(self, store: Store | None, *, write: bool = True, on_error: Callable[[], None] = lambda: None) -> None:
+        self._store = store if write else None
+        self._on_error = on_error
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self.trouble = ""
+        self.salt = store.salt if store else b"\0" * 16
+        self.good: dict[Family, GoodAddress] = store.good_addresses() if store else {}
+        self.published: dict[tuple[str, Name, int], RRset] = dict(store.published()) if store else {}
+        self.requests: dict[tuple[str, Name], float] = store.last_requests() if store else {}
+        self.lockouts: list[Lockout] = store.lockouts() if store else []
+
+    def close(self) -> None:
+        """Wait for what is being written."""
+        self._thread.shutdown(wait=True)
+
+    async def _write(self, method: Callable[..., object], *values: object) -> None:
+        if self._store is None:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, lambda: method(*values))
+        except StoreError as error:
+            self.trouble = str(error)
+            self._on_error()
+        else:
+            self.trouble = ""
+
+    async def agreed(self, family: Family, address: Address, at: float, reason: str) -> bool:
+        """An address was agreed on; True when it is a new one."""
+        known = self.good.get(family)
+        changed = known is None or known.address != address
+        since = at if known is None or changed else known.since
+        if self._store is not None:
+            await self._write(self._store.record_good, family, address, at, reason)
+        self.good[family] = GoodAddress(family, address, since, at)
+        return changed
+
+    async def read(self, provider: str, name: Name, rrsets: Sequence[RRset], at: float) -> None:
+        """A provider told what a name holds."""
+        before = {key[2]: rrset for key, rrset in self.published.items() if key[:2] == (provider, name)}
+        if {rrset.type: rrset for rrset in rrsets} == before:
+            return
+        if self._store is not None:
+            await self._write(self._store.replace_published, provider, name, rrsets, at)
+        for rtype in before:
+            del self.published[provider, name, rtype]
+        self.published.update({(provider, name, rrset.type): rrset for rrset in rrsets})
+
+    async def asked(self, provider: str, name: Name, at: float) -> None:
+        """A provider is about to be asked to change a name."""
+        if self._store is not None:
+            await self._write(self._store.record_request, provider, name, at)
+        self.requests[provider, name] = at
+
+    async def updated(
+        self, update: Update, name: Name, published: Sequence[RRset] = (), removed: Sequence[int] = ()
+    ) -> None:
+        """A request ended; on success, what is published since."""
+        if self._store is not None:
+            await self._write(self._store.record_update, update, published, removed)
+        for rrset in published:
+            self.published[update.provider, name, rrset.type] = rrset
+        for rtype in removed:
+            self.published.pop((update.provider, name, rtype), None)
+
+    async def locked(self, lockout: Lockout) -> None:
+        """A provider asked for a pause."""
+        if self._store is not None:
+            await self._write(self._store.put_lockout, lockout)
+        self.lockouts = [known for known in self.lockouts if _key(known) != _key(lockout)] + [lockout]
+
+    async def lifted(self, lockout: Lockout) -> None:
+        """A pause is over."""
+        if self._store is not None:
+            await self._write(self._store.lift_lockout, lockout)
+        self.lockouts = [known for known in self.lockouts if _key(known) != _key(lockout)]
+
+    async def happened(self, event: Event) -> None:
+        """Something worth telling."""
+        if self._store is not None:
+            await self._write(self._store.record_event, event)
+
+    async def zone(self, zone: Zone, body: bytes) -> None:
+        """A zone has a new version."""
+        if self._store is not None:
+            await self._write(self._store.save_zone, zone.origin, zone.serial, body)
+
+    async def document(self, key: str, body: bytes, at: float) -> None:
+        """A document, such as the state that ``homing status`` shows."""
+        if self._store is not None:
+            await self._write(self._store.save_document, key, body, at)
+
+
+def _key(lockout: Lockout) -> tuple[str, str, str, str]:
+    return (lockout.provider, lockout.account, lockout.host, lockout.code)

@@ -1,0 +1,329 @@
+"""The turn: observe, want, plan, guard, apply, record."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from homing.app.memory import Memory
+from homing.app.names import NameSpec, NameState
+from homing.effects.clock import Clock
+from homing.effects.log import get_logger
+from homing.effects.metrics import Metrics
+from homing.errors import ProviderBusy, ProviderError, ProviderLocked
+from homing.model.name import Name
+from homing.model.rrset import FAMILIES, RRset
+from homing.plan import Action, GuardPolicy, NameChange, Plan, diff, guard
+from homing.providers.base import Provider
+from homing.providers.lockout import active, lockout_for
+from homing.records import Want, want_addresses
+from homing.sources import View
+from homing.store import Event, Update
+
+log = get_logger("turn")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one name's change ended; ``code`` is ``ok`` or the provider's word."""
+
+    change: NameChange
+    ok: bool
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn planned and did. ``next_at`` is when the next one is due (Unix seconds)."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    next_at: float
+
+
+class Reconciler:
+    """Makes names hold what they should, one turn at a time. One bad name never stops the others (U9)."""
+
+    def __init__(
+        self,
+        names: Sequence[NameSpec],
+        providers: Mapping[str, Provider],
+        memory: Memory,
+        *,
+        clock: Clock,
+        chance: random.Random,
+        metrics: Metrics,
+        second_look: float = 600.0,
+    ) -> None:
+        self.names = tuple(names)
+        self.providers = providers
+        self.memory = memory
+        self.states: dict[tuple[str, Name], NameState] = {spec.key: NameState() for spec in names}
+        self._clock = clock
+        self._chance = chance
+        self._metrics = metrics
+        self._second_look = second_look
+        self._first_seen: dict[str, float] = {}
+
+    async def turn(self, view: View, *, accept: str = "", everything: bool = False) -> Turn:
+        """Take one turn. ``everything`` looks at names that are not due yet too."""
+        now = self._clock.time()
+        await self.lift_lockouts(now)
+        wants = self.want(view)
+        due = await self.read(wants, now, everything=everything)
+        plan = self.guard(diff(self.memory.published, due), now, accept)
+        outcomes = await self.apply(plan)
+        return self.record(plan, outcomes)
+
+    async def preview(self, view: View) -> Plan:
+        """What a turn would do now, without doing it."""
+        now = self._clock.time()
+        due = await self.read(self.want(view), now, everything=True)
+        return self.guard(diff(self.memory.published, due), now)
+
+    def want(self, view: View) -> list[Want]:
+        """What each enabled name should hold by this view; names of which nothing is known are left alone."""
+        wants: list[Want] = []
+        for spec in self.names:
+            state = self.states[spec.key]
+            sourced = spec.source.addresses(view)
+            state.missing = "" if spec.enabled else "disabled"
+            if not spec.enabled:
+                continue
+            state.missing = sourced.missing
+            if sourced.missing:
+                continue
+            ttl = max(spec.ttl, self.providers[spec.provider].traits.min_ttl)
+            want = want_addresses(
+                spec.provider,
+                spec.name,
+                ttl,
+                sourced.addresses,
+                none_of=sourced.none_of,
+                accepted=spec.accepted,
+            )
+            state.wanted = want.rrsets
+            wants.append(want)
+        return wants
+
+    async def read(self, wants: Iterable[Want], now: float, *, everything: bool = False) -> list[Want]:
+        """The wants that are due, after asking readable providers what those names hold now."""
+        specs = {spec.key: spec for spec in self.names}
+        due: list[Want] = []
+        ask: list[Want] = []
+        for want in wants:
+            key = (want.provider, want.name)
+            state, traits = self.states[key], self.providers[want.provider].traits
+            if now < state.not_before and not everything:
+                continue
+            changed = bool(diff(self._published(*key), [want]).changes)
+            if traits.readable and (changed or everything or now >= state.last_read + specs[key].interval):
+                ask.append(want)
+            else:
+                due.append(want)
+        answered = await asyncio.gather(*(self._read(want, now) for want in ask))
+        return due + [want for want, known in zip(ask, answered, strict=True) if known]
+
+    def guard(self, plan: Plan, now: float, accept: str = "") -> Plan:
+        """The plan with a reason on everything that has to wait."""
+        names = {key[:2] for key in self.memory.published}
+        policy = GuardPolicy(
+            public=frozenset(name for name, provider in self.providers.items() if provider.traits.public),
+            published={name: sum(key[0] == name for key in names) for name in self.providers},
+            holds=self._holds(plan, now),
+            accept=accept,
+            first_seen=self._first_seen,
+            second_look=self._second_look,
+        )
+        guarded = guard(plan, policy, now)
+        self._first_seen = {plan.hash: self._first_seen.get(plan.hash, now)} if guarded.held else {}
+        return guarded
+
+    async def apply(self, plan: Plan) -> tuple[Outcome, ...]:
+        """Publish what the guard lets pass: providers side by side, names of one at most ``parallel`` at a time."""
+        gates = {name: asyncio.Semaphore(provider.traits.parallel) for name, provider in self.providers.items()}
+        return tuple(await asyncio.gather(*(self._apply(item, gates[item.provider]) for item in plan.passing)))
+
+    def record(self, plan: Plan, outcomes: tuple[Outcome, ...]) -> Turn:
+        """Note what came of it, and when to look again."""
+        now = self._clock.time()
+        touched = {(item.provider, item.name) for item in plan.changes}
+        for spec in self.names:
+            state = self.states[spec.key]
+            if spec.key not in touched and self._is_in_sync(spec.key):
+                state.held, state.locked = "", False
+                if now >= state.not_before:
+                    state.succeeded(state.last_sync or now)
+        for item in plan.held:
+            self.states[item.provider, item.name].held = item.held
+        self._count(plan)
+        return Turn(plan, outcomes, min((self.next_turn(spec, now) for spec in self.names), default=now + 3600.0))
+
+    def next_turn(self, spec: NameSpec, now: float) -> float:
+        """When a name is due again (Unix seconds), if nothing happens before."""
+        state = self.states[spec.key]
+        if state.not_before > now:
+            return state.not_before
+        return max(now + 1.0, (state.last_read or now) + spec.interval)
+
+    def status(self, spec: NameSpec) -> tuple[str, str]:
+        """One word for a name's state, and a sentence that says why."""
+        state = self.states[spec.key]
+        if not spec.enabled:
+            return "disabled", "enabled = false in the settings"
+        if state.locked:
+            return "locked", state.held
+        if state.held:
+            return "held", state.held
+        if state.error:
+            return "failed", state.error
+        if self._is_in_sync(spec.key):
+            return "in-sync", ""
+        return "pending", state.missing or "not published yet"
+
+    async def lift_lockouts(self, now: float) -> None:
+        """Forget pauses that are over: their time has come, or the credentials changed (U7)."""
+        for lockout in tuple(self.memory.lockouts):
+            provider = self.providers.get(lockout.provider)
+            if provider is None:
+                continue
+            keys = [key for key in self.states if self._concerns(lockout.provider, lockout.account, lockout.host, key)]
+            if not keys:
+                continue
+            fingerprint = provider.fingerprint(keys[0][1], self.memory.salt)
+            if active([lockout], lockout.provider, lockout.account, keys[0][1], now, fingerprint) is None:
+                await self.memory.lifted(lockout)
+                detail = f"{lockout.code} no longer holds {lockout.host or 'the account'} back"
+                await self.memory.happened(Event(now, "recovered", lockout.provider, detail))
+                log.info("pause lifted", provider=lockout.provider, host=lockout.host, code=lockout.code)
+                for key in keys:
+                    self.states[key].not_before = 0.0
+
+    def _concerns(self, provider: str, account: str, host: str, key: tuple[str, Name]) -> bool:
+        if key[0] != provider:
+            return False
+        return key[1].text == host if host else self.providers[provider].account(key[1]) == account
+
+    def _holds(self, plan: Plan, now: float) -> dict[tuple[str, Name], str]:
+        """Reasons from outside the plan: lockouts, and the provider's least time between two requests."""
+        holds: dict[tuple[str, Name], str] = {}
+        for item in plan.changes:
+            key = (item.provider, item.name)
+            provider, state = self.providers[item.provider], self.states.get(key, NameState())
+            lockout = active(
+                self.memory.lockouts,
+                item.provider,
+                provider.account(item.name),
+                item.name,
+                now,
+                provider.fingerprint(item.name, self.memory.salt) if self.memory.lockouts else "",
+            )
+            state.locked = lockout is not None
+            allowed = self.memory.requests.get(key, 0.0) + provider.traits.cooldown
+            if lockout is not None:
+                holds[key] = lockout.reason
+                if lockout.until is not None:
+                    state.not_before = lockout.until
+            elif now < allowed <= now + provider.traits.cooldown:
+                holds[key] = f"{item.provider} is asked for one host at most every {provider.traits.cooldown:g} s"
+                state.not_before = allowed
+        return holds
+
+    async def _read(self, want: Want, now: float) -> bool:
+        state = self.states[want.provider, want.name]
+        try:
+            rrsets = await self.providers[want.provider].read(want.name)
+        except ProviderError as error:
+            await self._failed(want.provider, want.name, error, now, "read", 0.0)
+            return False
+        state.last_read = now
+        known = tuple(self._published(want.provider, want.name).values())
+        if known and set(known) != set(rrsets) and state.last_sync:
+            detail = f"{want.name.text} was changed by somebody else: {_told(known)} -> {_told(rrsets)}"
+            await self.memory.happened(Event(now, "drift", want.name.text, detail))
+            log.warning("drift found", name=want.name.text, provider=want.provider, now=_told(rrsets))
+        await self.memory.read(want.provider, want.name, rrsets, now)
+        if not diff(self._published(want.provider, want.name), [want]).changes:
+            state.succeeded(now)
+        return True
+
+    async def _apply(self, item: NameChange, gate: asyncio.Semaphore) -> Outcome:
+        state = self.states[item.provider, item.name]
+        async with gate:
+            started, now = self._clock.monotonic(), self._clock.time()
+            summary = "; ".join(str(change) for change in item.changes)
+            await self.memory.asked(item.provider, item.name, now)
+            try:
+                await self.providers[item.provider].apply(item)
+            except ProviderError as error:
+                await self._failed(item.provider, item.name, error, now, summary, self._clock.monotonic() - started)
+                return Outcome(item, ok=False, code=error.code, detail=str(error))
+            seconds = self._clock.monotonic() - started
+            update = Update(self._clock.time(), item.provider, item.name.text, summary, True, "ok", "", seconds)
+            removed = [change.type for change in item.changes if change.action is Action.DELETE]
+            await self.memory.updated(update, item.name, item.wanted, removed)
+            state.succeeded(now)
+            state.last_read = now
+            self._metrics.updates.labels(item.provider, "ok").inc()
+            self._metrics.update_seconds.labels(item.provider).observe(seconds)
+            self._metrics.esddns_updates.inc()
+            log.info("updated", name=item.name.text, provider=item.provider, change=summary)
+            return Outcome(item, ok=True, code="ok", detail=summary)
+
+    async def _failed(
+        self, provider: str, name: Name, error: ProviderError, now: float, summary: str, seconds: float
+    ) -> None:
+        state = self.states[provider, name]
+        state.error = str(error)
+        state.retry = state.retry.after_failure()
+        if isinstance(error, ProviderLocked):
+            fingerprint = self.providers[provider].fingerprint(name, self.memory.salt)
+            lockout = lockout_for(error, provider, self.providers[provider].account(name), name, now, fingerprint)
+            await self.memory.locked(lockout)
+            await self.memory.happened(Event(now, "lockout", provider, lockout.reason))
+            state.locked, state.held = True, lockout.reason
+            state.not_before = lockout.until if lockout.until is not None else 0.0
+        elif isinstance(error, ProviderBusy):
+            state.not_before = now + state.retry.seconds(self._chance)
+        else:
+            state.not_before = now + max(60.0, state.retry.seconds(self._chance))
+        update = Update(now, provider, name.text, summary, False, error.code, str(error), seconds)
+        await self.memory.updated(update, name)
+        self._metrics.updates.labels(provider, error.code if error.code in _COUNTED else "error").inc()
+        self._metrics.esddns_failures.inc()
+        log.warning("update failed", name=name.text, provider=provider, code=error.code, reason=str(error))
+
+    def _published(self, provider: str, name: Name) -> dict[tuple[str, Name, int], RRset]:
+        found = ((provider, name, rtype) for rtype in FAMILIES)
+        return {key: self.memory.published[key] for key in found if key in self.memory.published}
+
+    def _is_in_sync(self, key: tuple[str, Name]) -> bool:
+        state, published = self.states[key], self._published(*key)
+        return bool(state.wanted) and all(published.get((*key, item.type)) == item for item in state.wanted)
+
+    def _count(self, plan: Plan) -> None:
+        for spec in self.names:
+            self._metrics.in_sync.labels(spec.name.text, spec.provider).set(self._is_in_sync(spec.key))
+        for name in self.providers:
+            self._metrics.lockouts.labels(name).set(sum(item.provider == name for item in self.memory.lockouts))
+        self._metrics.held.set(len(plan.held))
+        in_sync = all(self._is_in_sync(spec.key) for spec in self.names if spec.enabled)
+        self._metrics.esddns_in_sync.set(in_sync)
+        synced = [state.last_sync for state in self.states.values()]
+        self._metrics.esddns_last_update.set(max(synced, default=0.0))
+
+
+_COUNTED = frozenset(
+    (
+        *("badauth", "badagent", "badsys", "notfqdn", "nohost", "numhost", "abuse", "!donator", "!yours"),
+        *("911", "dnserr", "timeout", "tls", "reset", "connect"),
+    )
+)
+"""Codes that are a label value of their own; the rest count as ``error``, so that the label stays bounded."""
+
+
+def _told(rrsets: Iterable[RRset]) -> str:
+    return ", ".join(value for item in rrsets for value in item.values) or "nothing"

@@ -1,0 +1,74 @@
+"""The one metric registry: names after Prometheus' conventions, labels bounded, base units (seconds)."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+    generate_latest,
+)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """All metrics of one Homing. The ``esddns_*`` ones are those that ESDDNS's dashboards and alerts know."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = CollectorRegistry()
+        own = self.registry
+        Info("homing_build", "The running Homing.", registry=own).info({"version": version})
+        self.wan_address = Gauge(
+            "homing_wan_address_info", "The last agreed WAN address (always 1).", ("family", "address"), registry=own
+        )
+        self.verdict = Gauge(
+            "homing_wan_verdict", "What the last round made of it: 1 for the outcome, else 0.", ("family", "outcome"),
+            registry=own,
+        )  # fmt: skip
+        self.wan_changes = Counter(
+            "homing_wan_address_changes", "Changes of the WAN address.", ("family",), registry=own
+        )
+        self.wan_confirmed = Gauge(
+            "homing_wan_address_confirmed_timestamp_seconds", "When the WAN address was last agreed on.", ("family",),
+            registry=own,
+        )  # fmt: skip
+        self.observations = Counter("homing_observations", "Answers of observers.", ("method", "result"), registry=own)
+        self.round_seconds = Histogram(
+            "homing_detection_round_duration_seconds", "From the start of a round to its verdict.", ("family",),
+            buckets=(0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10), registry=own,
+        )  # fmt: skip
+        self.updates = Counter(
+            "homing_provider_updates", "Requests that change records.", ("provider", "result"), registry=own
+        )
+        self.update_seconds = Histogram(
+            "homing_provider_update_duration_seconds", "How long such a request takes.", ("provider",),
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20), registry=own,
+        )  # fmt: skip
+        self.in_sync = Gauge(
+            "homing_name_in_sync", "Whether a name holds what it should.", ("fqdn", "provider"), registry=own
+        )
+        self.lockouts = Gauge("homing_provider_lockouts", "Pauses in force.", ("provider",), registry=own)
+        self.held = Gauge("homing_plan_held_changes", "Changes that the guard holds back.", registry=own)
+        self.store_errors = Counter("homing_store_errors", "Writes to the state directory that failed.", registry=own)
+        self.dns_queries = Counter(
+            "homing_dns_queries", "Queries answered by the built-in server.", ("transport", "rcode"), registry=own
+        )
+        self.zone_serial = Gauge("homing_zone_serial", "The serial of a zone.", ("zone",), registry=own)
+        self.esddns_updates = Counter("esddns_dns_updates", "Successful DNS updates.", registry=own)
+        self.esddns_failures = Counter("esddns_dns_update_failures", "Failed DNS updates.", registry=own)
+        self.esddns_last_update = Gauge(
+            "esddns_last_dns_update_timestamp", "When DNS was last updated or found right (Unix time).", registry=own
+        )
+        self.esddns_wan_ip = Gauge(
+            "esddns_current_wan_ip_info", "The current WAN IPv4 address (always 1).", ("ip",), registry=own
+        )
+        self.esddns_in_sync = Gauge("esddns_state_in_sync", "Whether every name holds what it should.", registry=own)
+        self.esddns_health = Gauge("esddns_service_health", "Whether the service runs as it should.", registry=own)
+
+    def exposition(self) -> bytes:
+        """All of them in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,101 @@
+"""The sources of one machine. Each turns the view of the world into addresses, and says what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import Protocol
+
+from homing.model.address import Address, Family, Network, family_of, publishable, with_host_id
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is known of the world: the last agreed WAN addresses, and this machine's own stable ones.
+
+    ``own`` is None when the machine's addresses could not be read.
+    """
+
+    wan: Mapping[Family, Address] = field(default_factory=dict[Family, Address])
+    own: tuple[Address, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """What a name should hold. ``none_of`` are families that are positively known to have no address; ``missing``
+    says, for people, why there is nothing yet.
+    """
+
+    addresses: tuple[Address, ...] = ()
+    none_of: frozenset[Family] = frozenset()
+    missing: str = ""
+
+
+class Source(Protocol):
+    """Where a name's addresses come from."""
+
+    @property
+    def kind(self) -> str:
+        """The word for it in the settings."""
+        ...
+
+    def addresses(self, view: View) -> Sourced:
+        """What the name should hold by this view."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WanSource:
+    """The WAN address; with ``host_id``, IPv6 is that host in the WAN address's /64."""
+
+    families: frozenset[Family]
+    host_id: int | None = None
+    kind: str = "wan"
+
+    def addresses(self, view: View) -> Sourced:
+        """The agreed addresses of the families asked for; a family never agreed on is not spoken of."""
+        found: list[Address] = []
+        for family in sorted(self.families):
+            address = view.wan.get(family)
+            if isinstance(address, IPv6Address) and self.host_id is not None:
+                address = with_host_id(address, self.host_id)
+            if address is not None:
+                found.append(address)
+        return Sourced(tuple(found), missing="" if found else "no WAN address has been agreed on yet")
+
+
+@dataclass(frozen=True, slots=True)
+class StaticSource:
+    """Addresses written in the settings."""
+
+    fixed: tuple[Address, ...]
+    kind: str = "static"
+
+    def addresses(self, view: View) -> Sourced:
+        """The addresses as written; a family without any is none."""
+        return Sourced(self.fixed, frozenset(Family) - {family_of(address) for address in self.fixed})
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceSource:
+    """This machine's own stable addresses; only globally reachable or accepted ones when ``public``."""
+
+    families: frozenset[Family]
+    public: bool = True
+    accepted: tuple[Network, ...] = ()
+    kind: str = "interface"
+
+    def addresses(self, view: View) -> Sourced:
+        """The machine's addresses. While it has none at all, names keep what they hold (law 1)."""
+        if view.own is None:
+            return Sourced(missing="the addresses of this machine could not be read")
+        found = tuple(
+            address
+            for address in view.own
+            if family_of(address) in self.families and (not self.public or publishable(address, self.accepted))
+        )
+        if not found:
+            kind = "globally reachable address" if self.public else "address"
+            return Sourced(missing=f"no interface of this machine has a stable {kind}")
+        return Sourced(found, self.families - {family_of(address) for address in found})

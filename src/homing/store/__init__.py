@@ -1,0 +1,11 @@
+"""What Homing remembers, in one SQLite file (WAL): last good addresses, history, what is published, lockouts, zones.
+
+Everything is on disk before it counts (law 8). Plain synchronous calls; ``app`` keeps them off the event loop.
+Secrets never come here.
+"""
+
+from homing.store.lock import StateLock
+from homing.store.rows import AddressChange, Event, GoodAddress, Update
+from homing.store.store import Store
+
+__all__ = ["AddressChange", "Event", "GoodAddress", "StateLock", "Store", "Update"]

@@ -1,0 +1,52 @@
+"""The tables, as migrations: each entry leads from the version before it; never edit one that was released."""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+    -- The last agreed address of each family; kept through disputes and outages (law 1).
+    CREATE TABLE good_address (
+        family INTEGER PRIMARY KEY, address TEXT NOT NULL, since REAL NOT NULL, confirmed REAL NOT NULL
+    );
+    CREATE TABLE address_history (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, family INTEGER NOT NULL,
+        before TEXT, after TEXT NOT NULL, reason TEXT NOT NULL
+    );
+    CREATE INDEX address_history_at ON address_history (at);
+
+    CREATE TABLE update_history (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, provider TEXT NOT NULL, fqdn TEXT NOT NULL,
+        change TEXT NOT NULL, ok INTEGER NOT NULL, code TEXT NOT NULL, detail TEXT NOT NULL, seconds REAL NOT NULL
+    );
+    CREATE INDEX update_history_at ON update_history (at);
+
+    -- Everything else worth telling: a dispute, a lockout, a held plan.
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL
+    );
+    CREATE INDEX event_at ON event (at);
+
+    -- What was last published where, by what the provider confirmed.
+    CREATE TABLE published (
+        provider TEXT NOT NULL, fqdn TEXT NOT NULL, type INTEGER NOT NULL,
+        ttl INTEGER NOT NULL, rdatas BLOB NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (provider, fqdn, type)
+    ) WITHOUT ROWID;
+
+    -- When each host was last asked for at each provider (cooldowns outlive a restart).
+    CREATE TABLE request (
+        provider TEXT NOT NULL, fqdn TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (provider, fqdn)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE lockout (
+        provider TEXT NOT NULL, account TEXT NOT NULL, host TEXT NOT NULL, code TEXT NOT NULL,
+        reason TEXT NOT NULL, since REAL NOT NULL, until REAL, fingerprint TEXT NOT NULL,
+        PRIMARY KEY (provider, account, host, code)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE zone (origin TEXT PRIMARY KEY, serial INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+
+    -- Whole JSON documents, such as the state that ``homing status`` shows.
+    CREATE TABLE document (key TEXT PRIMARY KEY, at REAL NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+    """,
+)

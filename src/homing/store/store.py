@@ -1,0 +1,310 @@
+"""The store itself: one method for each thing that is remembered or asked."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from homing.errors import StoreError
+from homing.model.address import Address, Family, parse_address
+from homing.model.lockout import Lockout
+from homing.model.name import Name, parse_name
+from homing.model.rrset import RRset, rrset
+from homing.plan import Published
+from homing.store.lock import prepare_directory
+from homing.store.rows import AddressChange, Event, GoodAddress, Update
+from homing.store.schema import MIGRATIONS
+
+FILE = "homing.db"
+
+KEEP_UPDATES = 200_000
+"""Rows of updates and of events that are kept; the oldest go first."""
+
+
+class Store:
+    """Everything that outlives a restart. Thread-safe. Every method raises StoreError when the disk says no.
+
+    Each write is on disk (fsync) when its method returns.
+    """
+
+    def __init__(self, directory: Path, *, readonly: bool = False) -> None:
+        self.directory = directory
+        self._lock = threading.Lock()
+        path = directory / FILE
+        if readonly:
+            if not path.exists():
+                raise StoreError(f"no state in {directory} yet; start the daemon with: homing up --state {directory}")
+        else:
+            prepare_directory(directory)
+        try:
+            self._db = self._connect(path, readonly)
+            if not readonly:
+                self._migrate()
+        except sqlite3.Error as error:
+            raise _store_error(directory, error) from None
+        self.salt: bytes = b"" if readonly else self._salt()
+
+    def _connect(self, path: Path, readonly: bool) -> sqlite3.Connection:
+        mode = "ro" if readonly else "rwc"
+        old_mask = os.umask(0o077)
+        try:
+            uri = f"{path.resolve().as_uri()}?mode={mode}"
+            db = sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None, check_same_thread=False)
+            if not readonly:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+            return db
+        finally:
+            os.umask(old_mask)
+
+    def _migrate(self) -> None:
+        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"the state in {self.directory} was written by a newer Homing (version {version} of its tables); "
+                "upgrade Homing, or name another directory with --state"
+            )
+        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+            self._db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+
+    def _salt(self) -> bytes:
+        with self._write() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (os.urandom(16),))
+            row: tuple[bytes] = db.execute("SELECT value FROM meta WHERE key = 'salt'").fetchone()
+            return row[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _write(self) -> Generator[sqlite3.Connection, None, None]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise _store_error(self.directory, error) from None
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        with self._lock:
+            try:
+                with closing(self._db.execute(query, values)) as cursor:
+                    return cursor.fetchall()
+            except sqlite3.Error as error:
+                raise _store_error(self.directory, error) from None
+
+    # The WAN address
+
+    def good_addresses(self) -> dict[Family, GoodAddress]:
+        """The last agreed address of each family."""
+        rows = self._rows("SELECT family, address, since, confirmed FROM good_address")
+        return {Family(row[0]): GoodAddress(Family(row[0]), parse_address(row[1]), row[2], row[3]) for row in rows}
+
+    def record_good(self, family: Family, address: Address, at: float, reason: str) -> bool:
+        """Remember an agreed address; True when it is another than before, which is a row of history too."""
+        with self._write() as db:
+            row = db.execute("SELECT address FROM good_address WHERE family = ?", (family,)).fetchone()
+            if row is not None and row[0] == str(address):
+                db.execute("UPDATE good_address SET confirmed = ? WHERE family = ?", (at, family))
+                return False
+            db.execute("INSERT OR REPLACE INTO good_address VALUES (?, ?, ?, ?)", (family, str(address), at, at))
+            db.execute(
+                "INSERT INTO address_history (at, family, before, after, reason) VALUES (?, ?, ?, ?, ?)",
+                (at, family, row[0] if row else "", str(address), reason),
+            )
+            return True
+
+    def address_history(self, *, since: float = 0.0, limit: int = 100) -> list[AddressChange]:
+        """Changes of the WAN address, newest first."""
+        rows = self._rows(
+            "SELECT at, family, before, after, reason FROM address_history WHERE at >= ? ORDER BY id DESC LIMIT ?",
+            since,
+            limit,
+        )
+        return [AddressChange(at, Family(family), before or "", after, why) for at, family, before, after, why in rows]
+
+    # Updates and events
+
+    def record_update(self, update: Update, published: Sequence[RRset] = (), removed: Sequence[int] = ()) -> None:
+        """Remember how a request to a provider ended and, in the same transaction, what is published since."""
+        with self._write() as db:
+            db.execute(
+                "INSERT INTO update_history (at, provider, fqdn, change, ok, code, detail, seconds) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    update.at,
+                    update.provider,
+                    update.fqdn,
+                    update.change,
+                    update.ok,
+                    update.code,
+                    update.detail,
+                    update.seconds,
+                ),
+            )
+            for item in published:
+                self._put_published(db, update.provider, item, update.at)
+            for rtype in removed:
+                db.execute(
+                    "DELETE FROM published WHERE provider = ? AND fqdn = ? AND type = ?",
+                    (update.provider, update.fqdn, rtype),
+                )
+            db.execute("DELETE FROM update_history WHERE id <= last_insert_rowid() - ?", (KEEP_UPDATES,))
+
+    def updates(self, *, since: float = 0.0, limit: int = 100) -> list[Update]:
+        """Requests to providers, newest first."""
+        rows = self._rows(
+            "SELECT at, provider, fqdn, change, ok, code, detail, seconds FROM update_history "
+            "WHERE at >= ? ORDER BY id DESC LIMIT ?",
+            since,
+            limit,
+        )
+        return [
+            Update(at, provider, fqdn, change, bool(ok), code, detail, seconds)
+            for at, provider, fqdn, change, ok, code, detail, seconds in rows
+        ]
+
+    def record_event(self, event: Event) -> None:
+        """Remember something worth telling."""
+        with self._write() as db:
+            db.execute(
+                "INSERT INTO event (at, kind, subject, detail) VALUES (?, ?, ?, ?)",
+                (event.at, event.kind, event.subject, event.detail),
+            )
+            db.execute("DELETE FROM event WHERE id <= last_insert_rowid() - ?", (KEEP_UPDATES,))
+
+    def events(self, *, since: float = 0.0, limit: int = 100) -> list[Event]:
+        """Events, newest first."""
+        rows = self._rows(
+            "SELECT at, kind, subject, detail FROM event WHERE at >= ? ORDER BY id DESC LIMIT ?", since, limit
+        )
+        return [Event(*row) for row in rows]
+
+    # What is published
+
+    def published(self) -> Published:
+        """What each provider last confirmed, or last answered when read."""
+        rows = self._rows("SELECT provider, fqdn, type, ttl, rdatas FROM published")
+        found: dict[tuple[str, Name, int], RRset] = {}
+        for provider, fqdn, rtype, ttl, packed in rows:
+            name = parse_name(fqdn)
+            found[provider, name, rtype] = rrset(name, rtype, ttl, _unpack(packed))
+        return found
+
+    def replace_published(self, provider: str, name: Name, rrsets: Sequence[RRset], at: float) -> None:
+        """What a provider answered when it was read takes the place of what was remembered of the name."""
+        with self._write() as db:
+            db.execute("DELETE FROM published WHERE provider = ? AND fqdn = ?", (provider, name.text))
+            for item in rrsets:
+                self._put_published(db, provider, item, at)
+
+    @staticmethod
+    def _put_published(db: sqlite3.Connection, provider: str, item: RRset, at: float) -> None:
+        db.execute(
+            "INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?, ?)",
+            (provider, item.name.text, int(item.type), item.ttl, _pack(item.rdatas), at),
+        )
+
+    # Restraint: requests and lockouts
+
+    def record_request(self, provider: str, name: Name, at: float) -> None:
+        """Remember that a host is asked for now, before it is."""
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO request VALUES (?, ?, ?)", (provider, name.text, at))
+
+    def last_requests(self) -> dict[tuple[str, Name], float]:
+        """When each host was last asked for."""
+        rows = self._rows("SELECT provider, fqdn, at FROM request")
+        return {(provider, parse_name(fqdn)): at for provider, fqdn, at in rows}
+
+    def put_lockout(self, row: Lockout) -> None:
+        """Remember a lockout."""
+        with self._write() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO lockout VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (row.provider, row.account, row.host, row.code, row.reason, row.since, row.until, row.fingerprint),
+            )
+
+    def lockouts(self) -> list[Lockout]:
+        """All lockouts that were not lifted, the ended timed ones too."""
+        return [Lockout(*row) for row in self._rows("SELECT * FROM lockout ORDER BY since")]
+
+    def lift_lockout(self, row: Lockout) -> None:
+        """Forget a lockout."""
+        with self._write() as db:
+            db.execute(
+                "DELETE FROM lockout WHERE provider = ? AND account = ? AND host = ? AND code = ?",
+                (row.provider, row.account, row.host, row.code),
+            )
+
+    # Zones and documents
+
+    def save_zone(self, origin: Name, serial: int, body: bytes) -> None:
+        """Remember a version of a zone; ``body`` is what ``load_zones`` gives back."""
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO zone VALUES (?, ?, ?)", (origin.text, serial, body))
+
+    def load_zones(self) -> dict[Name, bytes]:
+        """The last version of each zone."""
+        return {parse_name(origin): body for origin, body in self._rows("SELECT origin, body FROM zone")}
+
+    def save_document(self, key: str, body: bytes, at: float) -> None:
+        """Remember a whole JSON document under a key."""
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", (key, at, body))
+
+    def document(self, key: str) -> tuple[float, bytes] | None:
+        """A document and when it was written."""
+        rows = self._rows("SELECT at, body FROM document WHERE key = ?", key)
+        return (rows[0][0], rows[0][1]) if rows else None
+
+
+def _pack(rdatas: Sequence[bytes]) -> bytes:
+    return b"".join(len(rdata).to_bytes(2, "big") + rdata for rdata in rdatas)
+
+
+def _unpack(packed: bytes) -> list[bytes]:
+    rdatas: list[bytes] = []
+    at = 0
+    while at < len(packed):
+        end = at + 2 + int.from_bytes(packed[at : at + 2], "big")
+        rdatas.append(packed[at + 2 : end])
+        at = end
+    return rdatas
+
+
+def _store_error(directory: Path, error: sqlite3.Error) -> StoreError:
+    reason = str(error)
+    if "full" in reason:
+        return StoreError(f"the disk of state directory {directory} is full; free some space, Homing goes on by itself")
+    if "readonly" in reason or "read-only" in reason or "unable to open" in reason:
+        return StoreError(f"state directory {directory} cannot be written ({reason}); name a writable one with --state")
+    if "not a database" in reason or "malformed" in reason:
+        return StoreError(
+            f"{directory / FILE} is damaged ({reason}); move it away to start afresh, names keep what they hold"
+        )
+    return StoreError(f"state directory {directory} cannot be used: {reason}")

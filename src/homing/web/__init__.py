@@ -1,0 +1,1 @@
+"""What a person or a monitor sees over HTTP: page, ``/raw``, health, metrics. Shows views, decides nothing."""

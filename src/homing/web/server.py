@@ -1,0 +1,108 @@
+"""The HTTP server: a page and a few plain endpoints, read-only, with strict headers."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from homing.errors import ListenError
+from homing.web.page import render
+from homing.web.raw import raw_state
+from homing.web.view import StateView
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class WebServer:
+    """Serves views on one or more addresses.
+
+    ``state`` gives the current view, ``ready`` None or the reason why Homing cannot serve yet, ``metrics`` the
+    exposition. With ``legacy`` only ``/`` and ``/raw`` exist, as ESDDNS had them.
+    """
+
+    def __init__(
+        self,
+        state: Callable[[], StateView],
+        *,
+        ready: Callable[[], str | None],
+        metrics: Callable[[], bytes],
+        legacy: bool = False,
+    ) -> None:
+        self._state = state
+        self._ready = ready
+        self._metrics = metrics
+        self._legacy = legacy
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, addresses: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Listen; gives the addresses with their real ports. Raises ListenError."""
+        application = web.Application(middlewares=[_secure_headers], client_max_size=4096)
+        application.router.add_get("/", self._page)
+        application.router.add_get("/raw", self._raw)
+        if not self._legacy:
+            application.router.add_get("/healthz", self._health)
+            application.router.add_get("/readyz", self._readiness)
+            application.router.add_get("/metrics", self._exposition)
+        runner = web.AppRunner(application, access_log=None, keepalive_timeout=15, handle_signals=False)
+        await runner.setup()
+        self._runner = runner
+        for host, port in addresses:
+            try:
+                await web.TCPSite(runner, host, port, shutdown_timeout=0.5).start()
+            except OSError as error:
+                await self.aclose()
+                remedy = "stop what uses it, or name another address with --web (--web off for none)"
+                raise ListenError("page", host, port, error.strerror or str(error), remedy) from None
+        return [(address[0], address[1]) for address in runner.addresses]
+
+    async def aclose(self) -> None:
+        """Stop listening and end all connections within a second."""
+        if self._runner is not None:
+            with contextlib.suppress(TimeoutError):
+                await self._runner.cleanup()
+            self._runner = None
+
+    async def _page(self, _: web.Request) -> web.StreamResponse:
+        nonce = secrets.token_urlsafe(16)
+        response = web.Response(text=render(self._state(), nonce), content_type="text/html", charset="utf-8")
+        response.headers["Content-Security-Policy"] = PAGE_POLICY.format(nonce=nonce)
+        return response
+
+    async def _raw(self, _: web.Request) -> web.StreamResponse:
+        return _json(raw_state(self._state()))
+
+    async def _health(self, _: web.Request) -> web.StreamResponse:
+        return _json({"status": "ok"})
+
+    async def _readiness(self, _: web.Request) -> web.StreamResponse:
+        reason = self._ready()
+        return _json({"status": "ready"} if reason is None else {"status": reason}, 200 if reason is None else 503)
+
+    async def _exposition(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body) + b"\n", status=status, content_type="application/json")
+
+
+@web.middleware
+async def _secure_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = web.Response(status=error.status, text=f"{error.status} {error.reason}\n")
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-store"
+    return response

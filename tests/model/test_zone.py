@@ -1,0 +1,90 @@
+"""Zones, differences and serials."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homing.errors import ModelError
+from homing.model.address import parse_address
+from homing.model.name import parse_name
+from homing.model.rrset import RRset, RRType, address_rrsets, rrset
+from homing.model.zone import Soa, diff, serial_add, serial_gt, succeed, zone
+
+ORIGIN = parse_name("example.org")
+SOA = Soa(parse_name("ns1.example.org"), parse_name("hostmaster.example.org"))
+
+rrsets = st.dictionaries(
+    st.sampled_from(["www", "mail", "a.b.c", "deep.www"]),
+    st.sets(st.ip_addresses(v=4), min_size=1, max_size=3),
+).map(
+    lambda found: [
+        item
+        for label, addresses in found.items()
+        for item in address_rrsets(parse_name(f"{label}.example.org"), 30, addresses)
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "newer"),
+    [
+        (1, 0, True),
+        (0, 1, False),
+        (44, 0, True),
+        (0, 2**32 - 1, True),
+        (2**31 - 1, 0, True),
+        (2**31, 0, False),
+        (7, 7, False),
+    ],
+)
+def test_serials_compare_by_rfc_1982(a: int, b: int, newer: bool) -> None:
+    """RFC 1982, section 3.2, with its undefined case told as not newer."""
+    assert serial_gt(a, b) is newer
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 2**31 - 1))
+def test_adding_makes_a_newer_serial(serial: int, count: int) -> None:
+    """RFC 1982, section 3.1: s + n > s for any n that is allowed."""
+    assert serial_gt(serial_add(serial, count), serial)
+
+
+@given(rrsets, rrsets)
+def test_serial_grows_with_content_and_only_then(before: list[RRset], after: list[RRset]) -> None:
+    """C7: equal content keeps the version, other content is one serial on."""
+    old = zone(ORIGIN, 41, SOA, before)
+    new = succeed(old, after)
+    assert set(new.rrsets()) == set(after)
+    assert new.serial == (41 if set(before) == set(after) else 42)
+
+
+@given(rrsets, rrsets)
+def test_a_difference_leads_from_one_version_to_the_next(before: list[RRset], after: list[RRset]) -> None:
+    """Old without what is removed, with what is added, is new."""
+    old, new = zone(ORIGIN, 1, SOA, before), zone(ORIGIN, 2, SOA, after)
+    change = diff(old, new)
+    assert set(old.rrsets()) - set(change.removed) | set(change.added) == set(new.rrsets())
+
+
+def test_empty_non_terminals_exist() -> None:
+    """RFC 8020: a name with names below it exists."""
+    version = zone(ORIGIN, 1, SOA, address_rrsets(parse_name("a.b.example.org"), 30, [parse_address("192.0.2.1")]))
+    assert parse_name("b.example.org") in version.nodes
+    assert not version.nodes[parse_name("b.example.org")]
+
+
+def test_negative_answers_live_for_the_lesser_of_ttl_and_minimum() -> None:
+    """RFC 2308, section 3."""
+    version = zone(ORIGIN, 1, Soa(SOA.mname, SOA.rname, minimum=5, ttl=300), ())
+    assert (version.soa_rrset.ttl, version.negative_soa.ttl) == (300, 5)
+
+
+def test_contradictions_are_refused() -> None:
+    """A zone holds neither foreign names, nor an RRset twice, nor a CNAME beside other records."""
+    name = parse_name("www.example.org")
+    a = rrset(name, RRType.A, 30, [b"\x01\x02\x03\x04"])
+    cname = rrset(name, RRType.CNAME, 30, [ORIGIN.wire])
+    for wrong in ([a, a], [a, cname], [rrset(parse_name("example.com"), RRType.A, 30, [b"\x01\x02\x03\x04"])]):
+        with pytest.raises(ModelError):
+            zone(ORIGIN, 1, SOA, wrong)
