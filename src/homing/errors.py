@@ -74,7 +74,14 @@ class ProviderError(HomingError):
 
 
 class ProviderBusy(ProviderError):  # noqa: N818
-    """The provider cannot serve now; trying again later, with backoff, is right."""
+    """The provider cannot serve now; trying again later, with backoff, is right.
+
+    ``seconds`` is how long the provider asks to be left alone, where it says so (``Retry-After``).
+    """
+
+    def __init__(self, code: str, message: str, *, seconds: float | None = None) -> None:
+        super().__init__(code, message)
+        self.seconds = seconds
 
 
 class ProviderRefused(ProviderError):  # noqa: N818

@@ -95,8 +95,8 @@ class WebSettings(Strict, frozen=True):
     """[web]: the page, ``/raw``, health and metrics."""
 
     listen: tuple[str, ...] = ("127.0.0.1:8053",)
-    legacy: bool = False
-    """Only ``/`` and ``/raw``, as a dns.ini opens them to the network."""
+    legacy_listen: tuple[str, ...] = ()
+    """Where only ``/`` and ``/raw`` are served, as a dns.ini opens them to the network."""
 
 
 class ZoneSettings(Strict, frozen=True):
@@ -149,6 +149,8 @@ class Rfc2136Settings(ProviderSettings, frozen=True, kw_only=True):
     key_algorithm: str = "hmac-sha256"
     key_file: str = ""
     key_env: str = ""
+    public: bool = True
+    """Whether the world reads this server: then only globally reachable addresses go there."""
 
 
 class NameSettings(Strict, frozen=True, kw_only=True):
@@ -171,10 +173,11 @@ class LogSettings(Strict, frozen=True):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
+    file: str = ""
 
 
 class Settings(Strict, frozen=True):
-    """A whole configuration. ``origin`` is where it came from, for messages; ``inline_secrets`` come from a dns.ini."""
+    """A whole configuration."""
 
     detect: DetectSettings = DetectSettings()
     dns: DnsSettings | None = None
@@ -187,12 +190,11 @@ class Settings(Strict, frozen=True):
 
 
 class Loaded(Struct, frozen=True):
-    """Settings and where they came from. ``secrets`` are texts given inside a legacy file, by provider."""
+    """Settings, where they came from, the folder that relative paths start from, and notes for the user."""
 
     settings: Settings
     origin: str
     base: Path
-    secrets: dict[str, str] = {}
     notes: tuple[str, ...] = ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import socket
 import ssl
@@ -105,7 +106,7 @@ class HttpClient:
         merged = {"User-Agent": USER_AGENT, **(headers or {})}
         options: dict[str, Any] = {"json": json} if json is not None else {}
         if auth is not None:
-            merged["Authorization"] = aiohttp.BasicAuth(*auth, encoding="utf-8").encode()
+            merged["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
         follow = max_redirects > 0 and "Authorization" not in merged
         try:
             async with (

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 import structlog
 
+from homing.errors import ConfigError
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure(level: str = "info", *, json: bool = False) -> None:
-    """Set up logging to standard error; colour only on a terminal. Under systemd the time is left to the journal."""
-    terminal = sys.stderr.isatty()
+def configure(level: str = "info", *, json: bool = False, file: str = "") -> None:
+    """Set up logging to standard error, or to the end of a file; colour only on a terminal.
+
+    Without a terminal and without a file the time is left to the journal. Raises ConfigError when the file cannot be
+    written.
+    """
+    terminal = sys.stderr.isatty() and not file
+    stamped = json or terminal or bool(file)
+    try:
+        stream = Path(file).open("a", encoding="utf-8") if file else sys.stderr  # noqa: SIM115 - open for life
+    except OSError as error:
+        raise ConfigError("log.file", f"cannot write {file}: {error.strerror}", "name a writable file") from None
     processors: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
-    if json or terminal:
-        processors.append(structlog.processors.TimeStamper(fmt="iso" if json else "%H:%M:%S", utc=json))
+    if stamped:
+        processors.append(
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal and not json else "iso", utc=json)
+        )
     if json:
         processors.append(structlog.processors.JSONRenderer())
     else:
@@ -24,10 +38,10 @@ def configure(level: str = "info", *, json: bool = False) -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s: %(message)s")
 
 
 def get_logger(room: str) -> structlog.typing.FilteringBoundLogger:

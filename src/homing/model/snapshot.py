@@ -40,7 +40,9 @@ def zone_from_data(data: Any) -> Zone:
     """The zone version again. Raises ModelError when the data is not of that form or holds no valid zone."""
     try:
         if data["format"] != FORMAT:
-            raise ModelError(f"a zone snapshot of format {data['format']!r}, not {FORMAT}, was written by another Homing")
+            raise ModelError(
+                f"a zone snapshot of format {data['format']!r}, not {FORMAT}, was written by another Homing"
+            )
         fields = dict(data["soa"])
         mname, rname = parse_name(fields.pop("mname")), parse_name(fields.pop("rname"))
         soa = Soa(mname, rname, **{key: _number(value) for key, value in fields.items()})

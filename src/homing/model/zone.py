@@ -117,7 +117,10 @@ def diff(old: Zone, new: Zone) -> ZoneDiff:
     return ZoneDiff(tuple(before - after), tuple(after - before))
 
 
-def succeed(old: Zone, rrsets: Iterable[RRset]) -> Zone:
-    """The next version of a zone: the serial grows by one with a change of content, and only then."""
-    new = zone(old.origin, serial_add(old.serial, 1), old.soa, rrsets)
-    return old if diff(old, new).is_empty else new
+def succeed(old: Zone, rrsets: Iterable[RRset], soa: Soa | None = None) -> Zone:
+    """The next version of a zone: the serial grows by one with a change of content, and only then.
+
+    ``soa`` is the one before when left out.
+    """
+    new = zone(old.origin, serial_add(old.serial, 1), soa or old.soa, rrsets)
+    return old if new.soa == old.soa and diff(old, new).is_empty else new

@@ -50,4 +50,3 @@ class Event:
     kind: str
     subject: str
     detail: str
-

@@ -1,0 +1,246 @@
+"""From settings to the parts of the house: names, zones, providers. Cross-checks between tables are made here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+
+import idna
+
+from homing.app.names import NameSpec
+from homing.app.settings import (
+    Dyndns2Settings,
+    GandiSettings,
+    Loaded,
+    NameSettings,
+    ProviderSettings,
+    Rfc2136Settings,
+    Settings,
+    ZoneSettings,
+)
+from homing.effects.http import HttpClient
+from homing.effects.secret import Secret, secret_from_environment, secret_from_file
+from homing.errors import ConfigError, ModelError
+from homing.model.address import Family, Network, parse_address, parse_host_id
+from homing.model.name import Name, is_host_name, parse_name
+from homing.model.zone import Soa
+from homing.providers.base import Provider
+from homing.sources import InterfaceSource, Source, StaticSource, WanSource
+
+OWN = "zone"
+"""The provider that is built in: the own zones."""
+
+EVERYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSpec:
+    """A zone of the built-in server. ``ns`` are the names of its servers, ``ttl`` seconds of the apex records."""
+
+    origin: Name
+    soa: Soa
+    ns: tuple[Name, ...]
+    ttl: int
+
+
+def accepted_networks(loaded: Loaded) -> tuple[Network, ...]:
+    """``detect.accept``: networks whose addresses count as globally reachable."""
+    found: list[Network] = []
+    for text in loaded.settings.detect.accept:
+        try:
+            found.append(ip_network(text))
+        except ValueError:
+            where = f"{loaded.origin}: detect.accept"
+            raise ConfigError(where, f"{text!r} is not a network", 'write it like "10.0.0.0/8"') from None
+    return tuple(found)
+
+
+def build_zones(loaded: Loaded) -> tuple[ZoneSpec, ...]:
+    """The zones of the built-in server."""
+    return tuple(
+        _zone(origin, zone, f"{loaded.origin}: zones.{origin}") for origin, zone in loaded.settings.zones.items()
+    )
+
+
+def _zone(text: str, zone: ZoneSettings, where: str) -> ZoneSpec:
+    origin = domain_name(text, where)
+    servers = tuple(domain_name(server, f"{where}.ns") for server in zone.ns) or (origin.prefixed("ns1"),)
+    local, at, domain = zone.email.partition("@")
+    try:
+        rname = parse_name(domain).prefixed(local) if at else parse_name(zone.email or f"hostmaster.{origin}")
+    except (ModelError, UnicodeError) as error:
+        raise ConfigError(f"{where}.email", str(error), 'write it like "hostmaster@example.org"') from None
+    soa = Soa(servers[0], rname, zone.refresh, zone.retry, zone.expire, zone.negative_ttl, zone.ttl)
+    return ZoneSpec(origin, soa, servers, zone.ttl)
+
+
+def build_names(loaded: Loaded) -> tuple[NameSpec, ...]:
+    """The names; two that claim the same name at the same provider are an error (law 2)."""
+    origins = tuple(zone.origin for zone in build_zones(loaded))
+    accepted = accepted_networks(loaded)
+    specs: dict[tuple[str, Name], NameSpec] = {}
+    for index, entry in enumerate(loaded.settings.names):
+        where = f"{loaded.origin}: names[{index}] ({entry.fqdn})"
+        spec = _name(entry, where, loaded.settings, origins, accepted)
+        if spec.key in specs:
+            raise ConfigError(where, f"is claimed twice at provider {entry.provider!r}", "keep one of the two")
+        specs[spec.key] = spec
+    return tuple(specs.values())
+
+
+def _name(
+    entry: NameSettings, where: str, settings: Settings, origins: tuple[Name, ...], accepted: tuple[Network, ...]
+) -> NameSpec:
+    name = domain_name(entry.fqdn, f"{where}.fqdn")
+    if not is_host_name(Name(name.labels[1:]) if name.labels[:1] == (b"*",) else name):
+        remedy = "letters, digits and hyphens, with at least one dot"
+        raise ConfigError(f"{where}.fqdn", "is not a host name", remedy)
+    if entry.provider != OWN and entry.provider not in settings.providers:
+        known = ", ".join([*settings.providers, OWN])
+        raise ConfigError(
+            f"{where}.provider",
+            f"no provider {entry.provider!r}",
+            f"add [providers.{entry.provider}], or one of: {known}",
+        )
+    if entry.provider == OWN and not any(name.is_within(origin) for origin in origins):
+        raise ConfigError(
+            f"{where}.provider", "no zone of the built-in server holds it", f'add [zones."{name.parent().text}"]'
+        )
+    if entry.allow_private:
+        accepted = EVERYWHERE
+    return NameSpec(
+        name, entry.provider, _source(entry, where, accepted), entry.ttl, entry.interval, accepted, entry.enabled
+    )
+
+
+def _source(entry: NameSettings, where: str, accepted: tuple[Network, ...]) -> Source:
+    families = frozenset(Family(number) for number in entry.families)
+    if not families:
+        raise ConfigError(f"{where}.families", "is empty", "write [4], [6] or [4, 6]")
+    if (entry.source == "static") != bool(entry.addresses):
+        remedy = 'addresses = ["..."] goes with source = "static", and only with it'
+        raise ConfigError(f"{where}.addresses", "does not fit the source", remedy)
+    if entry.ipv6_host_id and (entry.source != "wan" or Family.V6 not in families):
+        raise ConfigError(
+            f"{where}.ipv6_host_id", 'goes with source = "wan" and family 6', "remove it, or change those"
+        )
+    try:
+        if entry.source == "static":
+            return StaticSource(tuple(dict.fromkeys(parse_address(text) for text in entry.addresses)))
+        if entry.source == "interface":
+            return InterfaceSource(families, entry.provider != OWN, accepted)
+        return WanSource(families, parse_host_id(entry.ipv6_host_id) if entry.ipv6_host_id else None)
+    except ModelError as error:
+        raise ConfigError(where, str(error), "correct it") from None
+
+
+def domain_name(text: str, where: str) -> Name:
+    """A name as people write it; letters outside ASCII become A-labels (RFC 5891). Raises ConfigError."""
+    try:
+        if not text.isascii():
+            text = idna.encode(text, uts46=True).decode("ascii")
+        return parse_name(text)
+    except (ModelError, idna.IDNAError) as error:
+        raise ConfigError(where, f"is not a domain name: {error}", 'write it like "www.example.org"') from None
+
+
+def build_provider(key: str, settings: ProviderSettings, loaded: Loaded, http: HttpClient) -> Provider:
+    """One provider by its settings. Raises ConfigError; secrets are read when first used."""
+    where = f"{loaded.origin}: providers.{key}"
+    match settings:
+        case Dyndns2Settings():
+            from homing.providers.dyndns2 import Dyndns2
+            from homing.providers.presets import GENERIC, PRESETS
+
+            if settings.cooldown < 60 and not settings.server:
+                raise ConfigError(f"{where}.cooldown", "is under 60 s", "services ban hosts that ask more often")
+            return Dyndns2(
+                key,
+                PRESETS.get(settings.type, GENERIC),
+                http=http,
+                password=secret_of(settings, loaded, where),
+                user=settings.user,
+                server=settings.server,
+                cooldown=settings.cooldown,
+                timeout=settings.timeout,
+            )
+        case GandiSettings():
+            from homing.providers.gandi import Gandi
+
+            token = bool(settings.token_file or settings.token_env)
+            return Gandi(
+                key,
+                http=http,
+                token=secret_of(settings, loaded, where),
+                scheme="Bearer" if token else "Apikey",
+                domain=domain_name(settings.domain, f"{where}.domain") if settings.domain else None,
+                server=settings.server,
+                timeout=settings.timeout,
+            )
+        case Rfc2136Settings():
+            from homing.providers.rfc2136 import Rfc2136
+
+            return Rfc2136(
+                key,
+                server=settings.server,
+                zone=domain_name(settings.zone, f"{where}.zone") if settings.zone else None,
+                key_name=settings.key_name,
+                algorithm=settings.key_algorithm,
+                key=secret_of(settings, loaded, where),
+                timeout=settings.timeout,
+                public=settings.public,
+            )
+        case _:
+            raise ConfigError(f"{where}.type", f"unknown provider type {settings.type!r}")
+
+
+_SECRETS: dict[type[ProviderSettings], tuple[str, ...]] = {
+    Dyndns2Settings: ("password",),
+    GandiSettings: ("token", "api_key"),
+    Rfc2136Settings: ("key",),
+}
+
+
+def secret_of(settings: ProviderSettings, loaded: Loaded, where: str) -> Secret:
+    """The one secret that the settings name, by file or by environment variable. Raises ConfigError."""
+    kinds = _SECRETS[type(settings)]
+    given = [
+        (f"{kind}_{way}", way, value)
+        for kind in kinds
+        for way in ("file", "env")
+        if (value := getattr(settings, f"{kind}_{way}"))
+    ]
+    options = " or ".join(f"{kind}_file" for kind in kinds)
+    if len(given) != 1:
+        problem = "more than one secret is given" if given else "no secret is given"
+        raise ConfigError(where, problem, f'give one: {options} = "FILE" (or ..._env = "VARIABLE")')
+    key, way, value = given[0]
+    if way == "file":
+        return secret_from_file(loaded.base / _expanded(value), f"{where}.{key}")
+    return secret_from_environment(value, f"{where}.{key}")
+
+
+def _expanded(text: str) -> Path:
+    """A path with ``~`` and systemd's ``$CREDENTIALS_DIRECTORY`` filled in."""
+    directory: Mapping[str, str] = os.environ
+    text = text.replace("$CREDENTIALS_DIRECTORY", directory.get("CREDENTIALS_DIRECTORY", "$CREDENTIALS_DIRECTORY"))
+    return Path(text).expanduser()
+
+
+def parse_listen(text: str, where: str, default_port: int) -> tuple[str, int]:
+    """``HOST:PORT``, ``[HOST]:PORT``, ``:PORT`` (all addresses) or ``HOST``. Raises ConfigError."""
+    host, _, port = text.rpartition(":") if ":" in text and not text.endswith("]") else (text, "", str(default_port))
+    host = host.strip("[]")
+    if not port.isdigit() or not 0 <= int(port) <= 65535 or (":" in host and "[" not in text):
+        raise ConfigError(
+            where, f"{text!r} is not an address and a port", 'write it like "127.0.0.1:5300" or "[::1]:53"'
+        )
+    if host:
+        try:
+            host = str(parse_address(host)) if host != "localhost" else "127.0.0.1"
+        except ModelError as error:
+            raise ConfigError(where, str(error), 'write it like "127.0.0.1:5300" or "[::1]:53"') from None
+    return (host, int(port))

@@ -1,0 +1,254 @@
+"""The daemon: holds the state, serves DNS and the page, observes, and takes a turn whenever something changed.
+
+One ``Daemon`` is one process's life; one ``Household`` (in ``household``) is one configuration's. SIGHUP makes a new
+household, and keeps the old one when the new configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from homing import __version__
+from homing.app.build import build_zones, parse_listen
+from homing.app.household import Household
+from homing.app.memory import Memory
+from homing.app.notify import notify_service_manager
+from homing.app.settings import Loaded, WebSettings
+from homing.app.views import SHOWN_CHANGES, build_state, change_views
+from homing.dns.authority import Authority
+from homing.dns.message import Rcode
+from homing.dns.seen import Transport
+from homing.dns.server import DnsServer
+from homing.effects.clock import Clock, SystemClock
+from homing.effects.log import get_logger
+from homing.effects.metrics import Metrics
+from homing.errors import ConfigError, HomingError, ModelError, StoreError
+from homing.model.snapshot import zone_from_data
+from homing.model.zone import Zone
+from homing.store import StateLock, Store
+from homing.web.view import ChangeView, StateView
+
+log = get_logger("daemon")
+
+STATE = "state"
+"""The store's key of the document that ``homing status`` shows."""
+
+STOP_PATIENCE = 1.2
+"""Seconds that requests under way get to end after SIGTERM; all is over within 2 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says. ``dns`` and ``web`` override the settings; an empty tuple turns one off."""
+
+    state: Path
+    load: Callable[[], Loaded]
+    dns: tuple[str, ...] | None = None
+    web: tuple[str, ...] | None = None
+    demo: bool = False
+
+
+class Daemon:
+    """Runs until it is told to stop. ``announce`` is called once everything serves."""
+
+    def __init__(self, options: Options, *, clock: Clock | None = None, chance: random.Random | None = None) -> None:
+        self._options = options
+        self._clock = clock or SystemClock()
+        self._chance = chance or random.SystemRandom()
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._stack = contextlib.AsyncExitStack()
+        self._changes: tuple[ChangeView, ...] = ()
+        self._server: DnsServer | None = None
+        self.metrics = Metrics(__version__)
+        self.authority = Authority()
+        self.started = self._clock.time()
+        self.dns_listen: tuple[str, ...] = ()
+        self.web_listen: tuple[str, ...] = ()
+        self.household: Household
+
+    def stop(self) -> None:
+        """End soon, losing nothing."""
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Read the configuration again soon."""
+        self._reload.set()
+
+    async def run(self, announce: Callable[[Daemon], None] = lambda _: None) -> None:
+        """Serve and observe until ``stop``. Raises HomingError when it cannot start."""
+        loaded = self._options.load()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(StateLock(self._options.state))
+            store = stack.enter_context(Store(self._options.state))
+            memory = Memory(store, on_error=self.metrics.store_errors.inc)
+            stack.callback(memory.close)
+            self.household = await self._settle_in(loaded, memory, _last_good_zones(store))
+            await stack.enter_async_context(self._servers(loaded))
+            self._handle_signals(stack)
+            self.metrics.esddns_health.set(1)
+            announce(self)
+            notify_service_manager("READY=1")
+            for note in loaded.notes:
+                log.info(note)
+            await self._live(memory, store)
+            notify_service_manager("STOPPING=1")
+
+    async def _live(self, memory: Memory, store: Store) -> None:
+        while not self._stop.is_set():
+            household = self.household
+            running = asyncio.create_task(household.run(lambda: self._note(memory, store)))
+            waits = [asyncio.create_task(event.wait()) for event in (self._stop, self._reload)]
+            try:
+                await asyncio.wait([running, *waits], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+                await household.finish(running, STOP_PATIENCE)
+            if self._reload.is_set() and not self._stop.is_set():
+                self._reload.clear()
+                await self._take_new_configuration(memory)
+            elif not self._stop.is_set():
+                running.result()  # it ends by itself only through a fault, which is told here
+            await self._note(memory, store)
+        await self.household.aclose()
+
+    async def _take_new_configuration(self, memory: Memory) -> None:
+        notify_service_manager("RELOADING=1")
+        before = self.household
+        try:
+            loaded = self._options.load()
+            self.household = await self._settle_in(loaded, memory, tuple(self.authority.zones.loaded.values()))
+        except (ConfigError, ModelError, StoreError) as error:
+            log.error("configuration not taken over, the old one stays", reason=str(error))  # noqa: TRY400
+            self.household = before.again()
+        else:
+            self.household.verdicts.update(before.verdicts)
+            await before.aclose()
+            log.info("configuration taken over", origin=loaded.origin, names=len(self.household.names))
+        notify_service_manager("READY=1")
+
+    async def _settle_in(self, loaded: Loaded, memory: Memory, last_good: tuple[Zone, ...]) -> Household:
+        household = Household(
+            loaded,
+            memory,
+            self.authority,
+            self.metrics,
+            clock=self._clock,
+            chance=self._chance,
+            listen=self._dns_addresses(loaded),
+        )
+        await household.open(last_good)
+        return household
+
+    def _dns_addresses(self, loaded: Loaded) -> tuple[tuple[str, int], ...]:
+        texts = loaded.settings.dns.listen if loaded.settings.dns else ()
+        where = f"{loaded.origin}: dns.listen"
+        if self._options.dns is not None:
+            texts, where = self._options.dns, "--dns"
+        if not build_zones(loaded):
+            return ()
+        return tuple(pair for text in texts for pair in _everywhere(parse_listen(text, where, 53)))
+
+    @contextlib.asynccontextmanager
+    async def _servers(self, loaded: Loaded) -> AsyncIterator[None]:
+        """The DNS server and the page; they outlive a reload, so that nothing is asked in vain meanwhile."""
+        async with contextlib.AsyncExitStack() as stack:
+            addresses = self._dns_addresses(loaded)
+            if addresses:
+                server = DnsServer(self.authority, on_query=self._count_query, clock=self._clock)
+                await server.listen(addresses)
+                stack.push_async_callback(server.aclose)
+                self.dns_listen = tuple(_told(*address) for address in server.addresses)
+            web = loaded.settings.web
+            if self._options.web is not None:
+                web = WebSettings(listen=self._options.web)
+            for texts, legacy in ((web.listen, False), (web.legacy_listen, True)):
+                pairs = [parse_listen(text, f"{loaded.origin}: web.listen", 8053) for text in texts]
+                if pairs:
+                    from homing.web.server import WebServer
+
+                    page = WebServer(self.view, ready=self._ready, metrics=self.metrics.exposition, legacy=legacy)
+                    listening = await page.start(pairs)
+                    stack.push_async_callback(page.aclose)
+                    self.web_listen += tuple(_told(*address) for address in listening)
+            yield
+
+    def view(self) -> StateView:
+        """The state as the page shows it."""
+        household = self.household
+        return build_state(
+            household.reconciler,
+            household.verdicts,
+            household.families,
+            self.authority,
+            origin=household.loaded.origin,
+            started=self.started,
+            now=self._clock.time(),
+            types=household.types,
+            own=household.own or (),
+            changes=self._changes,
+            dns_listen=self.dns_listen,
+            web_listen=self.web_listen,
+            demo=self._options.demo,
+        )
+
+    async def _note(self, memory: Memory, store: Store) -> None:
+        """Keep what ``homing status`` and the page show."""
+        with contextlib.suppress(StoreError):
+            self._changes = await asyncio.to_thread(
+                lambda: change_views(
+                    store.address_history(limit=SHOWN_CHANGES),
+                    store.updates(limit=SHOWN_CHANGES),
+                    store.events(limit=SHOWN_CHANGES),
+                )
+            )
+        for zone in self.authority.zones.loaded.values():
+            self.metrics.zone_serial.labels(zone.origin.text).set(zone.serial)
+        await memory.document(STATE, msgspec.json.encode(self.view()), self._clock.time())
+
+    def _ready(self) -> str | None:
+        if self.dns_listen and not self.authority.ready:
+            return "no zone is loaded yet"
+        return None
+
+    def _count_query(self, transport: Transport, rcode: Rcode | None) -> None:
+        self.metrics.dns_queries.labels(transport.value, rcode.name if rcode is not None else "dropped").inc()
+
+    def _handle_signals(self, stack: contextlib.AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        for number, react in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
+            loop.add_signal_handler(number, react)
+            stack.callback(loop.remove_signal_handler, number)
+
+
+def _last_good_zones(store: Store) -> tuple[Zone, ...]:
+    """The zones as they were last served; one that cannot be read is left out, and told."""
+    zones: list[Zone] = []
+    for origin, body in store.load_zones().items():
+        try:
+            zones.append(zone_from_data(msgspec.json.decode(body)))
+        except (HomingError, msgspec.DecodeError) as error:
+            log.error("last good zone cannot be read", zone=origin.text, reason=str(error))  # noqa: TRY400
+    return tuple(zones)
+
+
+def _everywhere(address: tuple[str, int]) -> tuple[tuple[str, int], ...]:
+    """An empty host means every address of the machine, in both families."""
+    host, port = address
+    if host:
+        return (address,)
+    return (("0.0.0.0", port), ("::", port)) if socket.has_ipv6 else (("0.0.0.0", port),)
+
+
+def _told(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

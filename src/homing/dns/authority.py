@@ -1,0 +1,75 @@
+"""The one mutable thing of the server: which zones are served now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from homing.dns.lookup import ROOT, Zones
+from homing.errors import ModelError
+from homing.model.name import Name
+from homing.model.zone import Zone, diff, serial_gt
+
+Listener = Callable[[Zone | None, Zone | None], None]
+"""Told of the version before (None: the zone is new) and after (None: it is gone), once the new one is served."""
+
+
+class Authority:
+    """Holds the zones served now and swaps them whole, so every answer comes from one snapshot.
+
+    ``awaited`` are the origins that shall be served: SERVFAIL until published. Left out, everything is SERVFAIL until
+    the first zone is there.
+    """
+
+    def __init__(self, awaited: Iterable[Name] = (ROOT,)) -> None:
+        self._zones = Zones(awaited=frozenset(awaited))
+        self._listeners: list[Listener] = []
+
+    @property
+    def zones(self) -> Zones:
+        """The snapshot to answer from."""
+        return self._zones
+
+    @property
+    def ready(self) -> bool:
+        """Whether any zone is served."""
+        return bool(self._zones.loaded)
+
+    def zone(self, origin: Name) -> Zone | None:
+        """The version of a zone served now."""
+        return self._zones.loaded.get(origin)
+
+    def publish(self, zone: Zone) -> bool:
+        """Serve a new version of a zone from now on; False when it is the one served already.
+
+        Raises ModelError when the content changed and the serial did not grow (RFC 1982), or the other way round:
+        secondaries would keep the old zone, or fetch an equal one.
+        """
+        old = self.zone(zone.origin)
+        if old is not None:
+            changed = old.soa != zone.soa or not diff(old, zone).is_empty
+            if not changed and old.serial == zone.serial:
+                return False
+            if not changed or not serial_gt(zone.serial, old.serial):
+                raise ModelError(
+                    f"zone {zone.origin} went from serial {old.serial} to {zone.serial} "
+                    f"{'with' if changed else 'without'} a change of content; build versions by succeed()"
+                )
+        self._zones = self._zones.with_zone(zone)
+        self._tell(old, zone)
+        return True
+
+    def withdraw(self, origin: Name) -> None:
+        """Serve a zone no longer: questions for it are REFUSED."""
+        old = self.zone(origin)
+        self._zones = self._zones.without(origin)
+        if old is not None:
+            self._tell(old, None)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Have a listener told of every change; call what is returned to end that. Listeners do not raise."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _tell(self, old: Zone | None, new: Zone | None) -> None:
+        for listener in tuple(self._listeners):
+            listener(old, new)

@@ -1,0 +1,52 @@
+"""Answering over UDP: one socket, read on the event loop in bounded batches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+from homing.dns.authority import Authority
+from homing.dns.respond import respond
+from homing.dns.seen import OnQuery, Transport
+
+BATCH = 64
+"""Packets answered before the event loop gets its turn."""
+
+MAX_QUERY = 4096
+"""Octets read of one packet; a longer one counts as cut off, which is a format error."""
+
+
+class UdpListener:
+    """Answers the queries that reach one bound, non-blocking socket, which it owns from then on.
+
+    On a wildcard address the kernel chooses the source of a reply, which need not be the address that was asked.
+    """
+
+    def __init__(self, sock: socket.socket, authority: Authority, on_query: OnQuery) -> None:
+        self._socket = sock
+        self._authority = authority
+        self._on_query = on_query
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock.fileno(), self._drain)
+
+    def close(self) -> None:
+        """Stop answering and close the socket."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+
+    def _drain(self) -> None:
+        sock, authority = self._socket, self._authority
+        for _ in range(BATCH):
+            try:
+                packet, client = sock.recvfrom(MAX_QUERY)
+            except BlockingIOError:
+                return
+            except OSError:  # a reported ICMP error: the socket is fine, the next packet may be too
+                continue
+            reply = respond(packet, authority.zones, udp=True)
+            if reply is not None:
+                # A full send queue, a client without a route, source port 0: it is UDP, the client asks again.
+                with contextlib.suppress(OSError):
+                    sock.sendto(reply[0], client)
+            self._on_query(Transport.UDP, None if reply is None else reply[1])

@@ -1,0 +1,139 @@
+"""The store: what was written is there after anything short of a burnt disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from homing.errors import StateLocked, StoreError
+from homing.model.address import Family, parse_address
+from homing.model.lockout import Lockout
+from homing.model.name import parse_name
+from homing.model.rrset import address_rrsets
+from homing.store import Event, StateLock, Store, Update
+
+V4, V4B = parse_address("8.8.8.8"), parse_address("8.8.4.4")
+WWW = parse_name("www.example.org")
+LOCKOUT = Lockout("strato", "www@strato", "www.example.org", "abuse", "slow down", 5.0, None, "abc")
+
+
+def test_the_last_good_address_and_its_history_survive_a_restart(tmp_path: Path) -> None:
+    """A confirmed address is no change; another one is a row of history."""
+    with Store(tmp_path) as store:
+        assert store.record_good(Family.V4, V4, 10.0, "first")
+        assert not store.record_good(Family.V4, V4, 20.0, "again")
+        assert store.record_good(Family.V4, V4B, 30.0, "moved")
+    with Store(tmp_path) as store:
+        good = store.good_addresses()[Family.V4]
+        assert (good.address, good.since, good.confirmed) == (V4B, 30.0, 30.0)
+        assert [(row.before, row.after) for row in store.address_history()] == [("8.8.8.8", "8.8.4.4"), ("", "8.8.8.8")]
+
+
+def test_published_follows_what_providers_confirm(tmp_path: Path) -> None:
+    """A successful update, a removal and a read each leave what the provider holds."""
+    both = address_rrsets(WWW, 60, [V4, parse_address("2001:db8::1")])
+    with Store(tmp_path) as store:
+        store.record_update(Update(1.0, "gandi", WWW.text, "A", True, "ok", "", 0.1), both)
+        assert set(store.published().values()) == set(both)
+        store.record_update(Update(2.0, "gandi", WWW.text, "AAAA", True, "ok", "", 0.1), (), (28,))
+        assert set(store.published().values()) == {both[0]}
+        store.replace_published("gandi", WWW, both[1:], 3.0)
+        assert set(store.published().values()) == {both[1]}
+        assert [update.change for update in store.updates()] == ["AAAA", "A"]
+
+
+def test_lockouts_requests_zones_events_and_documents_survive_a_restart(tmp_path: Path) -> None:
+    """Everything that is put in comes out again from a new process's view."""
+    with Store(tmp_path) as store:
+        store.put_lockout(LOCKOUT)
+        store.record_request("strato", WWW, 7.0)
+        store.save_zone(parse_name("home.arpa"), 7, b"{}")
+        store.record_event(Event(1.0, "drift", "www", "changed"))
+        store.save_document("state", b"{}", 2.0)
+        salt = store.salt
+    with Store(tmp_path) as store:
+        assert store.lockouts() == [LOCKOUT]
+        assert store.last_requests() == {("strato", WWW): 7.0}
+        assert store.load_zones() == {parse_name("home.arpa"): b"{}"}
+        assert store.events() == [Event(1.0, "drift", "www", "changed")]
+        assert store.document("state") == (2.0, b"{}")
+        assert store.salt == salt
+        store.lift_lockout(LOCKOUT)
+        assert store.lockouts() == []
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from homing.model.address import Family, parse_address
+from homing.model.lockout import Lockout
+from homing.store import Store
+store = Store(Path(sys.argv[1]))
+for number in range(1_000_000):
+    address = parse_address(f"8.8.{number // 250 % 250}.{number % 250}")
+    store.record_good(Family.V4, address, float(number), "moved")
+    store.put_lockout(Lockout("strato", str(number), "", "abuse", "", 0.0, None, ""))
+    print(number, address, flush=True)
+"""
+
+
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_a_kill_at_any_moment_loses_nothing_that_was_told(tmp_path: Path, rows: int) -> None:
+    """After kill -9, everything that the store said it had written is there, and the file is sound."""
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        told = [writer.stdout.readline().split() for _ in range(rows)]
+        os.kill(writer.pid, signal.SIGKILL)
+        told += [line.split() for line in writer.stdout.readlines() if line.endswith("\n")]
+    with Store(tmp_path) as store:
+        assert {lockout.account for lockout in store.lockouts()} >= {number for number, _ in told}
+        assert {row.after for row in store.address_history(limit=10**6)} >= {address for _, address in told}
+        good = store.good_addresses()[Family.V4]
+        assert good.since >= float(told[-1][0])
+    db = sqlite3.connect(tmp_path / "homing.db")
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
+
+
+def test_a_second_holder_is_refused_and_told_who_holds(tmp_path: Path) -> None:
+    """Law 2: one writer; the refusal names the process and the remedy."""
+    with StateLock(tmp_path), pytest.raises(StateLocked, match=f"process {os.getpid()}.*--state"), StateLock(tmp_path):
+        pass
+    with StateLock(tmp_path):
+        pass
+
+
+def test_a_state_that_cannot_be_used_is_told_with_a_remedy(tmp_path: Path) -> None:
+    """A file instead of a directory, a damaged file and one from the future each say what to do."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="--state"):
+        Store(tmp_path / "file")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "homing.db").write_bytes(b"no database" * 100)
+    with pytest.raises(StoreError, match="damaged"):
+        Store(tmp_path / "damaged")
+    with Store(tmp_path / "future"):
+        pass
+    db = sqlite3.connect(tmp_path / "future" / "homing.db")
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StoreError, match="newer Homing"):
+        Store(tmp_path / "future")
+    with pytest.raises(StoreError, match="homing up"):
+        Store(tmp_path / "nothing", readonly=True)
+
+
+def test_the_state_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Directory and file carry no rights for others."""
+    with Store(tmp_path / "state"):
+        assert (tmp_path / "state").stat().st_mode & 0o077 == 0
+        assert (tmp_path / "state" / "homing.db").stat().st_mode & 0o077 == 0
