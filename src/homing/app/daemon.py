@@ -11,7 +11,7 @@ import contextlib
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,11 @@ class Daemon:
         self.web_listen: tuple[str, ...] = ()
         self.household: Household
 
+    @property
+    def state_directory(self) -> Path:
+        """Where the state is kept."""
+        return self._options.state
+
     def stop(self) -> None:
         """End soon, losing nothing."""
         self._stop.set()
@@ -92,7 +97,7 @@ class Daemon:
             store = stack.enter_context(Store(self._options.state))
             memory = Memory(store, on_error=self.metrics.store_errors.inc)
             stack.callback(memory.close)
-            self.household = await self._settle_in(loaded, memory, _last_good_zones(store))
+            self.household = await self._settle_in(loaded, memory, last_good_zones(store))
             await stack.enter_async_context(self._servers(loaded))
             self._handle_signals(stack)
             self.metrics.esddns_health.set(1)
@@ -130,7 +135,7 @@ class Daemon:
             self.household = await self._settle_in(loaded, memory, tuple(self.authority.zones.loaded.values()))
         except (ConfigError, ModelError, StoreError) as error:
             log.error("configuration not taken over, the old one stays", reason=str(error))  # noqa: TRY400
-            self.household = before.again()
+            self.household = before
         else:
             self.household.verdicts.update(before.verdicts)
             await before.aclose()
@@ -146,6 +151,7 @@ class Daemon:
             clock=self._clock,
             chance=self._chance,
             listen=self._dns_addresses(loaded),
+            cache=self._options.state / "cache",
         )
         await household.open(last_good)
         return household
@@ -160,7 +166,7 @@ class Daemon:
         return tuple(pair for text in texts for pair in _everywhere(parse_listen(text, where, 53)))
 
     @contextlib.asynccontextmanager
-    async def _servers(self, loaded: Loaded) -> AsyncIterator[None]:
+    async def _servers(self, loaded: Loaded) -> AsyncGenerator[None, None]:
         """The DNS server and the page; they outlive a reload, so that nothing is asked in vain meanwhile."""
         async with contextlib.AsyncExitStack() as stack:
             addresses = self._dns_addresses(loaded)
@@ -231,7 +237,7 @@ class Daemon:
             stack.callback(loop.remove_signal_handler, number)
 
 
-def _last_good_zones(store: Store) -> tuple[Zone, ...]:
+def last_good_zones(store: Store) -> tuple[Zone, ...]:
     """The zones as they were last served; one that cannot be read is left out, and told."""
     zones: list[Zone] = []
     for origin, body in store.load_zones().items():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from homing.app.memory import Memory
@@ -67,6 +68,18 @@ class Reconciler:
         self._metrics = metrics
         self._second_look = second_look
         self._first_seen: dict[str, float] = {}
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a provider is being asked to change something now."""
+        return self._under_way > 0
+
+    async def idle(self) -> None:
+        """Wait until no provider is being asked to change anything."""
+        await self._idle.wait()
 
     async def turn(self, view: View, *, accept: str = "", everything: bool = False) -> Turn:
         """Take one turn. ``everything`` looks at names that are not due yet too."""
@@ -252,7 +265,7 @@ class Reconciler:
 
     async def _apply(self, item: NameChange, gate: asyncio.Semaphore) -> Outcome:
         state = self.states[item.provider, item.name]
-        async with gate:
+        async with gate, self._counted_as_under_way():
             started, now = self._clock.monotonic(), self._clock.time()
             summary = "; ".join(str(change) for change in item.changes)
             await self.memory.asked(item.provider, item.name, now)
@@ -272,6 +285,17 @@ class Reconciler:
             self._metrics.esddns_updates.inc()
             log.info("updated", name=item.name.text, provider=item.provider, change=summary)
             return Outcome(item, ok=True, code="ok", detail=summary)
+
+    @contextlib.asynccontextmanager
+    async def _counted_as_under_way(self) -> AsyncGenerator[None, None]:
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
 
     async def _failed(
         self, provider: str, name: Name, error: ProviderError, now: float, summary: str, seconds: float

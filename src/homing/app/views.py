@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from homing import __version__
 from homing.app.reconcile import Reconciler
 from homing.dns.authority import Authority
 from homing.model.address import Address, Family
-from homing.model.observation import Verdict
+from homing.model.observation import Outcome, Verdict
 from homing.store import AddressChange, Event, Update
 from homing.web.view import (
     ChangeView,
@@ -67,7 +69,20 @@ def build_state(
 
 def _family(family: Family, reconciler: Reconciler, verdict: Verdict | None) -> FamilyView:
     good = reconciler.memory.good.get(family)
-    votes = tuple(
+    known = FamilyView(
+        family=family.value,
+        address=str(good.address) if good else "",
+        since=good.since if good else 0.0,
+        confirmed=good.confirmed if good else 0.0,
+        outcome=Outcome.UNKNOWN.value,
+        reason="the first round has not ended yet",
+        at=0.0,
+        seconds=0.0,
+        votes=(),
+    )
+    if verdict is None:
+        return known
+    votes = (
         VoteView(
             item.observer,
             item.operator,
@@ -77,18 +92,15 @@ def _family(family: Family, reconciler: Reconciler, verdict: Verdict | None) -> 
             item.elapsed,
             item.at,
         )
-        for item in (verdict.observations if verdict else ())
+        for item in verdict.observations
     )
-    return FamilyView(
-        family=family.value,
-        address=str(good.address) if good else "",
-        since=good.since if good else 0.0,
-        confirmed=good.confirmed if good else 0.0,
-        outcome=verdict.outcome.value if verdict else "unknown",
-        reason=verdict.reason if verdict else "the first round has not ended yet",
-        at=verdict.at if verdict else 0.0,
-        seconds=verdict.elapsed if verdict else 0.0,
-        votes=votes,
+    return structs.replace(
+        known,
+        outcome=verdict.outcome.value,
+        reason=verdict.reason,
+        at=verdict.at,
+        seconds=verdict.elapsed,
+        votes=tuple(votes),
     )
 
 

@@ -133,7 +133,7 @@ class HttpClient:
         except aiohttp.ClientConnectorError as error:
             reason = error.os_error.strerror or "connection failed"
             raise HttpError("connect", f"cannot connect to {where}: {reason}") from None
-        except (aiohttp.ServerDisconnectedError, ConnectionError):
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError):
             raise HttpError("reset", f"{where} closed the connection without an answer") from None
         except (aiohttp.ClientError, ValueError, OSError) as error:
             raise HttpError("protocol", f"{where} does not speak HTTP as expected ({type(error).__name__})") from None
@@ -153,9 +153,13 @@ class HttpClient:
                 ttl_dns_cache=10,
                 socket_factory=_stable_socket,
             )
-            self._sessions[family] = aiohttp.ClientSession(
+            session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=family is None
             )
+            # aiohttp sends a GET or PUT again by itself when the connection breaks. A dyndns2 update is a GET, and
+            # one sent twice earns a block for abuse; when to ask again is decided by whoever knows why.
+            session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            self._sessions[family] = session
         return self._sessions[family]
 
 

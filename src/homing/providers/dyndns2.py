@@ -199,7 +199,8 @@ class Dyndns2:
         if 300 <= response.status < 400:
             raise self._refused("redirect", name, "the service redirects elsewhere; check server")
         if response.status != 200 or not lines or failed is not None:
-            quoted = excerpt(response.text, password) or "an empty answer"
+            login = f"{self._user or name.text}:{password}"
+            quoted = excerpt(response.text, login, password) or "an empty answer"
             raise self._refused("unknown-answer", name, f"HTTP {response.status} with {quoted!r}; check server")
         told = _addresses_in(lines)
         if _AGENT_REJECTED in told and _AGENT_REJECTED not in asked:

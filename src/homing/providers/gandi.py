@@ -156,15 +156,17 @@ class Gandi:
 
     async def _record(self, domain: Name, name: Name, rtype: RRType) -> Record | None:
         response = await self._request("GET", self._path(domain, name, type_name(rtype)), name)
-        if response.status == 404:
+        if response.status == 404 and self._is_said(response):
             return None
+        if response.status == 404:
+            raise self._unreadable(response, name)
         if response.status != 200:
             raise self._failure(response, name)
         try:
             record = msgspec.json.decode(response.body, type=Record)
         except msgspec.DecodeError:
             raise self._unreadable(response, name) from None
-        if record.rrset_type != type_name(rtype) or not record.rrset_values:
+        if record.rrset_type != type_name(rtype):
             raise self._unreadable(response, name)
         return record
 
@@ -232,6 +234,14 @@ class Gandi:
             return ProviderBusy(code, f"{head}; it is tried again by itself", seconds=retry_after(response))
         return ProviderRefused(code, f"{head}: {self._told(response)}")
 
+    def _is_said(self, response: HttpResponse) -> bool:
+        """Whether LiveDNS itself speaks, in JSON; a 404 from something in between is no news of a record."""
+        try:
+            msgspec.json.decode(response.body, type=_Failure)
+        except msgspec.DecodeError:
+            return False
+        return True
+
     def _told(self, response: HttpResponse) -> str:
         try:
             failure = msgspec.json.decode(response.body, type=_Failure)
@@ -272,7 +282,7 @@ class Gandi:
         try:
             (found,) = address_rrsets(name, record.rrset_ttl, map(parse_address, record.rrset_values))
         except ValueError:
-            # Not addresses (ModelError is a ValueError), or addresses of both families in one RRset.
+            # Not addresses (ModelError is a ValueError), none, or of both families.
             found = None
         if found is None or type_name(found.type) != record.rrset_type:
             quoted = excerpt(", ".join(record.rrset_values))

@@ -47,7 +47,8 @@ def authority(url: str) -> str:
     """``HOST`` or ``HOST:PORT`` of a URL, to tell accounts at different servers apart."""
     from yarl import URL
 
-    return URL(url).authority
+    parsed = URL(url)
+    return f"{parsed.host}" if parsed.is_default_port() else f"{parsed.host}:{parsed.port}"
 
 
 def excerpt(text: str, *secrets: str) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from homing.effects.clock import Clock
 
+_SHORTEST = 0.001
+"""Seconds below which waiting is not worth it (and what is left of a float's rounding)."""
+
 
 class Rate:
     """Lets ``per_minute`` requests a minute pass, ``burst`` of them at once (a token bucket, kept as one time).
@@ -25,10 +28,10 @@ class Rate:
         now = self._clock.monotonic()
         due = max(self._next, now)
         wait = due - self._slack - now
-        if wait > patience:
+        if wait > max(patience, _SHORTEST):
             return wait
         self._next = due + self._spacing
-        if wait > 0:
+        if wait > _SHORTEST:
             await self._clock.sleep(wait)
         return 0.0
 

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 ALGORITHMS = ("hmac-sha256", "hmac-sha512", "hmac-sha384", "hmac-sha224", "hmac-sha1", "hmac-md5")
 """TSIG algorithms by the name people write (RFC 8945, section 6)."""
 
+RETRY_AFTER = 1800.0
+"""Seconds to leave a server alone that denies the key what it needs: the remedy is at the server, unseen from here."""
+
 _HMAC_MD5 = "hmac-md5.sig-alg.reg.int"
 _AGAIN = "it is tried again by itself"
 _PAUSED = "updates stay paused until it changes"
+_LATER = f"updates stay paused for {RETRY_AFTER / 60:g} minutes"
 
 
 class SignedServer:
@@ -67,6 +71,7 @@ class SignedServer:
             if code and wire[:2] == struct.pack("!H", query.id):
                 return code, None
             raise self._busy("bad-answer", fqdn, "the answer cannot be read, or its signature is wrong") from None
+        # dnspython before 2.8 lets an unsigned response pass.
         if not response.had_tsig or not query.is_response(response):
             if response.rcode() and response.id == query.id:
                 return int(response.rcode()), None
@@ -86,10 +91,10 @@ class SignedServer:
             remedy = (
                 f"the server does not hold the zone or denies key {self.key_name}; check zone, key_name and its rights"
             )
-            return ProviderLocked(word, f"{head}; {remedy}; {_PAUSED}", account=True)
+            return ProviderLocked(word, f"{head}; {remedy}; {_LATER}", account=True, seconds=RETRY_AFTER)
         if code == Rcode.REFUSED:
             remedy = f"the server does not let key {self.key_name} do this; check its update policy"
-            return ProviderLocked(word, f"{head}; {remedy}; {_PAUSED}", account=False)
+            return ProviderLocked(word, f"{head}; {remedy}; {_LATER}", account=False, seconds=RETRY_AFTER)
         if code == Rcode.SERVFAIL:
             return ProviderBusy(word, f"{head}; {_AGAIN}")
         return ProviderRefused(word, f"{head}: the server cannot do this; check zone and server")

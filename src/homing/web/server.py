@@ -51,12 +51,14 @@ class WebServer:
             application.router.add_get("/healthz", self._health)
             application.router.add_get("/readyz", self._readiness)
             application.router.add_get("/metrics", self._exposition)
-        runner = web.AppRunner(application, access_log=None, keepalive_timeout=15, handle_signals=False)
+        runner = web.AppRunner(
+            application, access_log=None, keepalive_timeout=15, handle_signals=False, shutdown_timeout=0.5
+        )
         await runner.setup()
         self._runner = runner
         for host, port in addresses:
             try:
-                await web.TCPSite(runner, host, port, shutdown_timeout=0.5).start()
+                await web.TCPSite(runner, host, port).start()
             except OSError as error:
                 await self.aclose()
                 remedy = "stop what uses it, or name another address with --web (--web off for none)"

@@ -1,0 +1,116 @@
+"""``homing detect``, ``homing status`` and ``homing history``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from homing.app.cli.common import config_option, json_option, load, state_directory, state_option, tells_errors
+
+METHODS = ("stun", "http", "whoami", "interface")
+
+
+@click.command("detect")
+@config_option
+@json_option
+@click.option("--only", metavar="METHOD,...", help=f"Ask only by these of {', '.join(METHODS)}.")
+@click.option("--family", type=click.Choice(["4", "6"]), help="Ask for one family only.")
+@tells_errors
+def detect_command(config: Path | None, as_json: bool, only: str | None, family: str | None) -> None:
+    """Ask every observer for this machine's WAN address, and say what to make of the answers.
+
+    \b
+    Examples:
+      homing detect
+      homing detect --only stun,interface --family 4
+      homing detect --json | jq '.verdicts[] | .address'
+
+    Exit status: 0 agreed, 3 disputed, 4 unknown; of two families the better one counts.
+    """
+    from homing.app.detection import exit_status, show
+
+    methods = tuple(part.strip() for part in only.split(",")) if only else METHODS
+    wrong = [method for method in methods if method not in METHODS]
+    if wrong:
+        raise click.BadParameter(f"{wrong[0]!r} is not one of {', '.join(METHODS)}", param_hint="--only")
+    verdicts = asyncio.run(show(load(config), methods, int(family) if family else None, as_json=as_json))
+    sys.exit(exit_status(verdicts))
+
+
+@click.command("status")
+@state_option
+@json_option
+@tells_errors
+def status_command(state: Path | None, as_json: bool) -> None:
+    """Show addresses, names and pauses as the daemon last saw them.
+
+    \b
+    Examples:
+      homing status
+      homing status --json | jq '.names[] | select(.state != "in-sync")'
+
+    Exit status: 0 when all names hold what they should, 1 when not.
+    """
+    import msgspec
+
+    from homing.app.report import status_text
+    from homing.errors import StoreError
+    from homing.store import Store
+    from homing.web.view import StateView
+
+    directory = state_directory(state)
+    with Store(directory, readonly=True) as store:
+        document = store.document("state")
+    if document is None:
+        raise StoreError(f"no state in {directory} yet; start the daemon with: homing up --state {directory}")
+    view = msgspec.json.decode(document[1], type=StateView)
+    click.echo(msgspec.json.format(document[1]).decode() if as_json else status_text(view))
+    sys.exit(0 if all(name.state in ("in-sync", "disabled") for name in view.names) else 1)
+
+
+@click.command("history")
+@state_option
+@json_option
+@click.option("-n", "--limit", default=30, show_default=True, type=click.IntRange(1, 100_000), help="How many lines.")
+@click.option("--since", metavar="AGE", help="Only what is younger, such as 90s, 15m, 12h, 7d.")
+@tells_errors
+def history_command(state: Path | None, as_json: bool, limit: int, since: str | None) -> None:
+    """Show changes of the address, updates and events, newest first.
+
+    \b
+    Examples:
+      homing history
+      homing history --since 7d --json
+    """
+    import time
+
+    from homing.app.report import history_text
+    from homing.app.views import change_views
+    from homing.store import Store
+
+    start = time.time() - _age(since) if since else 0.0
+    with Store(state_directory(state), readonly=True) as store:
+        changes = change_views(
+            store.address_history(since=start, limit=limit),
+            store.updates(since=start, limit=limit),
+            store.events(since=start, limit=limit),
+            limit,
+        )
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(changes)).decode())
+    else:
+        click.echo(history_text(changes))
+
+
+def _age(text: str) -> float:
+    units: dict[str, Any] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or unit not in units:
+        raise click.BadParameter(f"{text!r} is not an age; write it like 90s, 15m, 12h or 7d", param_hint="--since")
+    return int(number) * float(units[unit])

@@ -1,0 +1,253 @@
+"""One configuration's life: its providers, its zones, its observers, and the loop of turns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from homing.app.build import OWN, ZoneSpec, build_names, build_provider, build_zones
+from homing.app.memory import Memory
+from homing.app.observe import build_detector, build_observing, own_addresses
+from homing.app.reconcile import Reconciler
+from homing.app.settings import Loaded
+from homing.detect import run_rounds
+from homing.dns.authority import Authority
+from homing.effects.clock import Clock
+from homing.effects.http import HttpClient
+from homing.effects.log import get_logger
+from homing.effects.metrics import Metrics
+from homing.model.address import Address, Family, parse_address
+from homing.model.name import Name
+from homing.model.observation import Outcome, Verdict
+from homing.model.rrset import RRset, RRType, address_rrsets, rrset
+from homing.model.snapshot import zone_to_data
+from homing.model.zone import Zone
+from homing.providers.base import Provider
+from homing.providers.zone import ZoneProvider, ZoneTemplate
+from homing.sources import View
+from homing.store import Event
+
+log = get_logger("household")
+
+SECRETS_LOOK = 2.0
+"""Seconds between two looks at whether a secret changed."""
+
+
+class Household:
+    """Everything that follows from one configuration. ``open`` before ``run``; ``aclose`` at the end."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        memory: Memory,
+        authority: Authority,
+        metrics: Metrics,
+        *,
+        clock: Clock,
+        chance: random.Random,
+        listen: Iterable[tuple[str, int]] = (),
+        cache: Path | None = None,
+    ) -> None:
+        self.loaded = loaded
+        self.names = build_names(loaded)
+        self.families = tuple(Family(number) for number in loaded.settings.detect.families)
+        self.types = {key: provider.type for key, provider in loaded.settings.providers.items()}
+        self.verdicts: dict[Family, Verdict] = {}
+        self.own: tuple[Address, ...] | None = None
+        self._memory = memory
+        self._authority = authority
+        self._metrics = metrics
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._listen = tuple(listen)
+        self._zones = build_zones(loaded)
+        self._https: list[HttpClient] = []
+        self._http = self._client("")
+        self._providers = {key: self._provider(key) for key in loaded.settings.providers}
+        self._own_zone: ZoneProvider | None = None
+        self._observing = build_observing(loaded, self._http, clock=clock, chance=chance, cache=cache)
+        self._rounds: asyncio.Queue[Verdict] = asyncio.Queue()
+        self._detector = build_detector(self._observing, self._rounds.put_nowait, clock=clock, chance=chance)
+        self.reconciler = Reconciler(
+            self.names,
+            self._providers,
+            memory,
+            clock=clock,
+            chance=chance,
+            metrics=metrics,
+            second_look=loaded.settings.second_look,
+        )
+
+    def _client(self, ca_file: str) -> HttpClient:
+        client = HttpClient(ca_file=self.loaded.base / Path(ca_file).expanduser() if ca_file else None)
+        self._https.append(client)
+        return client
+
+    def _provider(self, key: str) -> Provider:
+        settings = self.loaded.settings.providers[key]
+        http = self._client(settings.ca_file) if settings.ca_file else self._http
+        return build_provider(key, settings, self.loaded, http)
+
+    async def open(self, last_good: Iterable[Zone] = ()) -> None:
+        """Serve the zones as they were last; zones that are configured no more are served no more."""
+        if not self._zones:
+            return
+        self.own = await asyncio.to_thread(own_addresses)
+        templates = [self._template(zone) for zone in self._zones]
+        provider = ZoneProvider(OWN, self._authority, templates, self._save_zone, self._clock)
+        await provider.start(last_good)
+        for origin in set(self._authority.zones.loaded) - {zone.origin for zone in self._zones}:
+            self._authority.withdraw(origin)
+        self._providers[OWN] = provider
+        self.types[OWN] = "built-in DNS server"
+        self._forget_names_no_longer_wanted(provider)
+
+    def _forget_names_no_longer_wanted(self, provider: ZoneProvider) -> None:
+        """What the own zone holds is known from the zone itself, not from what was once published."""
+        for key in [key for key in self._memory.published if key[0] == OWN]:
+            del self._memory.published[key]
+        self._memory.published.update({(OWN, *item.key): item for item in provider.changeable()})
+
+    def _template(self, zone: ZoneSpec) -> ZoneTemplate:
+        """NS records, and the addresses of the servers inside the zone unless they are names to be kept right."""
+        kept = {spec.name for spec in self.names if spec.provider == OWN}
+        static: list[RRset] = [rrset(zone.origin, RRType.NS, zone.ttl, (server.wire for server in zone.ns))]
+        for server in zone.ns:
+            if server.is_within(zone.origin) and server not in kept:
+                static += address_rrsets(server, zone.ttl, self._glue())
+        return ZoneTemplate(zone.origin, zone.soa, tuple(static))
+
+    def _glue(self) -> list[Address]:
+        given = [parse_address(host) for host, _ in self._listen if host not in ("0.0.0.0", "::")]
+        return given or list(self.own or ()) or [parse_address("127.0.0.1")]
+
+    async def _save_zone(self, zone: Zone) -> None:
+        await self._memory.zone(zone, msgspec.json.encode(zone_to_data(zone)))
+
+    async def run(self, note: Callable[[], Awaitable[None]]) -> None:
+        """Observe and take turns until cancelled; ``note`` is called after each turn."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._detector.run())
+            group.create_task(self._hear_verdicts())
+            if self._observing.lists is not None:
+                group.create_task(self._observing.lists.run())
+            group.create_task(self._watch_secrets())
+            group.create_task(self._take_turns(note))
+
+    async def look(self) -> None:
+        """Observe once, for the commands that take one turn."""
+        self.own = await asyncio.to_thread(own_addresses)
+        if self._observing.lists is not None:
+            await self._observing.lists.refresh()
+        found = await run_rounds(
+            self._observing.observers(),
+            self._observing.ask,
+            clock=self._clock,
+            families=self.families,
+            settings=self._observing.settings.round,
+        )
+        for verdict in found.values():
+            await self._verdict(verdict)
+
+    async def _hear_verdicts(self) -> None:
+        while True:
+            await self._verdict(await self._rounds.get())
+
+    async def _take_turns(self, note: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            self._wake.clear()
+            self.own = await asyncio.to_thread(own_addresses)
+            turn = await self.reconciler.turn(self.view())
+            await note()
+            patience = max(0.0, turn.next_at - self._clock.time())
+            await self._woken_within(patience)
+
+    async def _woken_within(self, seconds: float) -> None:
+        sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
+        waker = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait([sleeper, waker], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
+            waker.cancel()
+
+    def view(self) -> View:
+        """What is known of the world: the last agreed addresses, whatever the last round said (law 1)."""
+        return View({family: good.address for family, good in self._memory.good.items()}, self.own)
+
+    async def finish(self, running: asyncio.Task[None], patience: float) -> None:
+        """Stop observing at once; a request under way gets ``patience`` seconds to end."""
+        busy = self.reconciler.busy
+        if busy:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self.reconciler.idle()), patience)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        for provider in self._providers.values():
+            await provider.aclose()
+        for client in self._https:
+            await client.aclose()
+
+    async def _verdict(self, verdict: Verdict) -> None:
+        """A round has ended: a new agreed address is on disk before it counts."""
+        family, before = verdict.family, self.verdicts.get(verdict.family)
+        self.verdicts[family] = verdict
+        self._count(verdict)
+        if verdict.outcome is Outcome.AGREED and verdict.address is not None:
+            if await self._memory.agreed(family, verdict.address, verdict.at, verdict.reason):
+                self._metrics.wan_changes.labels(str(family)).inc()
+                log.info("WAN address", family=str(family), address=str(verdict.address), reason=verdict.reason)
+                self._wake.set()
+        elif before is None or before.outcome is not verdict.outcome:
+            if verdict.outcome is Outcome.DISPUTED:
+                await self._memory.happened(Event(verdict.at, "disputed", f"WAN {family}", verdict.reason))
+                log.warning("WAN address disputed, the last good one stays", family=str(family), reason=verdict.reason)
+            else:
+                log.info("WAN address not known", family=str(family), reason=verdict.reason)
+        # Every round wakes the turn: what started it may have been a change of this machine's own addresses.
+        self._wake.set()
+
+    def _count(self, verdict: Verdict) -> None:
+        family = str(verdict.family)
+        for outcome in Outcome:
+            self._metrics.verdict.labels(family, outcome.value).set(outcome is verdict.outcome)
+        self._metrics.round_seconds.labels(family).observe(verdict.elapsed)
+        for item in verdict.observations:
+            result = "answer" if item.counts else "failure"
+            self._metrics.observations.labels(item.method.value, result).inc()
+        if verdict.outcome is Outcome.AGREED:
+            self._metrics.wan_address.remove_by_labels({"family": family})
+            self._metrics.wan_address.labels(family, str(verdict.address)).set(1)
+            self._metrics.wan_confirmed.labels(family).set(verdict.at)
+            if verdict.family is Family.V4:
+                self._metrics.esddns_wan_ip.clear()
+                self._metrics.esddns_wan_ip.labels(str(verdict.address)).set(1)
+
+    async def _watch_secrets(self) -> None:
+        """A changed secret counts at once (law 3): names that wait because of the old one are tried again."""
+        known = self._fingerprints()
+        while True:
+            await self._clock.sleep(SECRETS_LOOK)
+            now = self._fingerprints()
+            changed = {key for key in now if now[key] != known[key]}
+            known = now
+            if changed:
+                for key in changed:
+                    self.reconciler.states[key].not_before = 0.0
+                log.info("secret changed", providers=sorted({provider for provider, _ in changed}))
+                self._wake.set()
+
+    def _fingerprints(self) -> dict[tuple[str, Name], str]:
+        return {
+            spec.key: self._providers[spec.provider].fingerprint(spec.name, self._memory.salt)
+            for spec in self.names
+            if spec.provider != OWN
+        }

@@ -1,0 +1,100 @@
+"""One turn and no more: ``homing plan`` and ``homing apply``."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from homing import __version__
+from homing.app.daemon import last_good_zones
+from homing.app.household import Household
+from homing.app.memory import Memory
+from homing.app.settings import Loaded
+from homing.dns.authority import Authority
+from homing.effects.clock import SystemClock
+from homing.effects.metrics import Metrics
+from homing.errors import StoreError
+from homing.model.observation import Outcome
+from homing.plan import Plan
+from homing.store import StateLock, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What one turn came to. ``unknown`` are names left alone and why; ``errors`` what failed."""
+
+    plan: Plan
+    outcomes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    unknown: list[str] = field(default_factory=list[str])
+    errors: list[str] = field(default_factory=list[str])
+
+
+async def plan_once(loaded: Loaded, state: Path) -> Once:
+    """What would change. Nothing is written, so it may run beside the daemon, and without any state too."""
+    with contextlib.ExitStack() as stack:
+        store: Store | None = None
+        with contextlib.suppress(StoreError):
+            store = stack.enter_context(Store(state, readonly=True))
+        memory = Memory(store, write=False)
+        stack.callback(memory.close)
+        async with _household(loaded, memory, store) as household:
+            plan = await household.reconciler.preview(household.view())
+            return Once(plan, [], *_told(household))
+
+
+async def apply_once(loaded: Loaded, state: Path, accept: str) -> Once:
+    """Change what has to change. Raises StateLocked beside a running daemon."""
+    with StateLock(state), Store(state) as store, contextlib.closing(Memory(store)) as memory:
+        async with _household(loaded, memory, store) as household:
+            turn = await household.reconciler.turn(household.view(), accept=accept, everything=True)
+            outcomes = [
+                {
+                    "provider": item.change.provider,
+                    "name": item.change.name.text,
+                    "ok": item.ok,
+                    "code": item.code,
+                    "detail": item.detail,
+                }
+                for item in turn.outcomes
+            ]
+            return Once(turn.plan, outcomes, *_told(household))
+
+
+@contextlib.asynccontextmanager
+async def _household(loaded: Loaded, memory: Memory, store: Store | None) -> AsyncGenerator[Household, None]:
+    """The household after one look at the world."""
+    household = Household(
+        loaded,
+        memory,
+        Authority(),
+        Metrics(__version__),
+        clock=SystemClock(),
+        chance=random.SystemRandom(),
+    )
+    try:
+        await household.open(last_good_zones(store) if store else ())
+        await household.look()
+        yield household
+    finally:
+        await household.aclose()
+
+
+def _told(household: Household) -> tuple[list[str], list[str]]:
+    unknown: list[str] = []
+    errors: list[str] = []
+    for spec in household.names:
+        state = household.reconciler.states[spec.key]
+        if state.missing:
+            unknown.append(f"{spec.name.text} at {spec.provider}: {state.missing}")
+        if state.error:
+            errors.append(state.error)
+    unknown += [
+        f"the WAN address stays as it was: {verdict.reason}"
+        for verdict in household.verdicts.values()
+        if verdict.outcome is Outcome.DISPUTED
+    ]
+    return unknown, errors

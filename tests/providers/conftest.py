@@ -1,0 +1,35 @@
+"""Certificates and real DNS servers for the providers' tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from homing.effects.http import HttpClient
+from tests.providers import dns_peers, fakes
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> fakes.Certificates:
+    return fakes.make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+async def http(certificates: fakes.Certificates) -> AsyncIterator[HttpClient]:
+    async with HttpClient(ca_file=certificates.ca_file) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def knot_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dns_peers.DnsPeer]:
+    directory = tmp_path_factory.mktemp("knot")
+    with dns_peers.running(*dns_peers.knot(directory), directory) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def named_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dns_peers.DnsPeer]:
+    directory = tmp_path_factory.mktemp("named")
+    with dns_peers.running(*dns_peers.named(directory), directory) as peer:
+        yield peer

@@ -1,0 +1,64 @@
+"""``python -m homing.standins`` serves what its command line says and is told what to do through its socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import control
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody has."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a path short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="homing-") as path:
+        yield Path(path)
+
+
+def test_it_serves_is_scripted_and_ends_at_sigterm(folder: Path) -> None:
+    """A scripted fault reaches the client, the state shows the request, and SIGTERM ends the process with 0."""
+    socket_path, port = folder / "control", free_port()
+    accounts = folder / "accounts.json"
+    accounts.write_text(json.dumps({"strato_hosts": {"www.example.de": "a"}, "strato_passwords": {"a": "b"}}))
+    argv = [sys.executable, "-m", "homing.standins", "--strato", f"127.0.0.1:{port}", "--accounts", str(accounts)]
+    with subprocess.Popen([*argv, "--control", str(socket_path)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            order = {"service": "strato", "kind": "answer", "body": "911", "key": "www.example.de"}
+            control.script(socket_path, order)
+            with pytest.raises(control.ControlRefused, match="400"):
+                control.script(socket_path, {"service": "nobody"})
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            client.request("GET", "/nic/update?hostname=www.example.de&myip=84.17.33.10")
+            assert client.getresponse().read() == b"911"
+            client.close()
+            state = control.state(socket_path)
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    assert [(entry["code"], entry["families"]) for entry in state["strato"]["log"]] == [("911", [4])]
+
+
+def test_tls_needs_a_certificate() -> None:
+    """A command line that cannot work says what it lacks."""
+    argv = [sys.executable, "-m", "homing.standins", "--strato-tls", "127.0.0.1:0"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "the -tls options need --tls-cert and --tls-key"

@@ -1,0 +1,148 @@
+"""The page, /raw, health and metrics over a real socket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from homing.effects.http import HttpClient
+from homing.effects.metrics import Metrics
+from homing.errors import ListenError
+from homing.web.server import WebServer
+from homing.web.view import ChangeView, FamilyView, LockoutView, NameView, ProviderView, StateView, VoteView, ZoneView
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def name(**changes: object) -> NameView:
+    fields: dict[str, object] = {
+        "fqdn": "www.example.org", "provider": "gandi", "source": "wan", "ttl": 300, "wanted": ("8.8.8.8",),
+        "published": ("8.8.8.8", "2a00::1"), "state": "in-sync", "detail": "", "last_sync": 90.0, "next_turn": 400.0,
+    }  # fmt: skip
+    return NameView(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+STATE = StateView(
+    version="1",
+    host="box",
+    origin="homing.toml",
+    started=10.0,
+    at=100.0,
+    addresses=(
+        FamilyView(4, "8.8.8.8", 20.0, 90.0, "agreed", "3 of 3 operators say it", 90.0, 0.04, (
+            VoteView("stun.example:3478/udp", "example", "stun", "8.8.8.8", "", 0.02, 90.0),
+            VoteView("http://x", "other", "http", "", HOSTILE, 0.5, 90.0),
+        )),
+        FamilyView(6, "", 0.0, 0.0, "unknown", "no observer answered", 90.0, 5.0, ()),
+    ),
+    names=(name(), name(fqdn="mail.example.org", state="failed", detail=HOSTILE)),
+    providers=(ProviderView("gandi", "gandi", True, (LockoutView("", "badauth", "check the token", 50.0, 0.0),)),),
+    zones=(ZoneView("home.arpa.", 7, 4),),
+    changes=(ChangeView(80.0, "address", "WAN IPv4", f"{HOSTILE} -> 8.8.8.8", True),),
+    trouble=("the disk is full",),
+)  # fmt: skip
+
+
+class Site:
+    """A page that is served, and a client to look at it."""
+
+    def __init__(self) -> None:
+        self.state = STATE
+        self.ready: str | None = None
+        self.metrics = Metrics("1")
+        self.client = HttpClient()
+        self.base = ""
+
+    async def get(self, path: str) -> tuple[int, str, dict[str, str]]:
+        response = await self.client.request("GET", self.base + path, timeout=5)
+        return response.status, response.text, dict(response.headers)
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    found = Site()
+    server = WebServer(lambda: found.state, ready=lambda: found.ready, metrics=found.metrics.exposition)
+    ((host, port),) = await server.start([("127.0.0.1", 0)])
+    found.base = f"http://{host}:{port}"
+    async with found.client:
+        yield found
+    await server.aclose()
+
+
+async def test_the_page_tells_addresses_votes_names_pauses_and_changes(site: Site) -> None:
+    """Everything a person wants to know within ten seconds is in the HTML itself."""
+    status, text, _ = await site.get("/")
+    assert status == 200
+    for word in ("8.8.8.8", "stun.example:3478/udp", "www.example.org", "badauth", "home.arpa.", "no observer answered",
+                 "1 of 2 names", "the disk is full"):  # fmt: skip
+        assert word in text
+
+
+async def test_what_comes_from_outside_does_not_run(site: Site) -> None:
+    """Texts are escaped, scripts are forbidden altogether, and nobody may frame the page."""
+    _, text, headers = await site.get("/")
+    assert HOSTILE not in text
+    assert "&lt;script&gt;" in text
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_raw_is_the_json_that_esddns_users_know(site: Site) -> None:
+    """B10, key by key; only IPv4 values are in its A record."""
+    _, text, _ = await site.get("/raw")
+    raw = json.loads(text)
+    assert raw["wan_ip_state"] == {"usable": True, "IP": "8.8.8.8"}
+    assert raw["record_state"] == {
+        "in_sync": True,
+        "record_data": {
+            "rrset_name": "www",
+            "rrset_type": "A",
+            "rrset_ttl": 300,
+            "rrset_values": ["8.8.8.8"],
+            "rrset_href": "https://api.gandi.net/v5/livedns/domains/example.org/records/www/A",
+        },
+    }
+    assert len(raw["poll_date"]) == len("2026-01-01 00:00:00")
+
+
+async def test_health_and_readiness(site: Site) -> None:
+    """/readyz is 503 with the reason until Homing can serve; /healthz is 200 all along."""
+    assert (await site.get("/readyz"))[0] == 200
+    site.ready = "no zone is loaded yet"
+    status, text, _ = await site.get("/readyz")
+    assert (status, json.loads(text)["status"]) == (503, "no zone is loaded yet")
+    assert (await site.get("/healthz"))[0] == 200
+
+
+async def test_metrics_carry_the_names_of_esddns_too(site: Site) -> None:
+    """B11: the names that its dashboards and alerts query are there."""
+    site.metrics.esddns_updates.inc()
+    site.metrics.esddns_wan_ip.labels("8.8.8.8").set(1)
+    _, text, _ = await site.get("/metrics")
+    for line in ("esddns_dns_updates_total 1.0", "esddns_dns_update_failures_total 0.0", "esddns_state_in_sync 0.0",
+                 'esddns_current_wan_ip_info{ip="8.8.8.8"} 1.0', "esddns_last_dns_update_timestamp 0.0",
+                 "esddns_service_health 0.0", 'homing_build_info{version="1"} 1.0'):  # fmt: skip
+        assert line in text
+
+
+async def test_legacy_addresses_serve_the_page_and_raw_only() -> None:
+    """What a dns.ini opens to the network has no metrics and no health."""
+    server = WebServer(lambda: STATE, ready=lambda: None, metrics=lambda: b"", legacy=True)
+    ((host, port),) = await server.start([("127.0.0.1", 0)])
+    async with HttpClient() as client:
+        found = {
+            path: (await client.request("GET", f"http://{host}:{port}{path}", timeout=5)).status
+            for path in ("/", "/raw", "/metrics", "/healthz")
+        }
+    await server.aclose()
+    assert found == {"/": 200, "/raw": 200, "/metrics": 404, "/healthz": 404}
+
+
+async def test_a_port_in_use_is_told_with_a_remedy(site: Site) -> None:
+    """The error names address, port and option."""
+    server = WebServer(lambda: STATE, ready=lambda: None, metrics=lambda: b"")
+    with pytest.raises(ListenError, match="--web"):
+        await server.start([("127.0.0.1", int(site.base.rpartition(":")[2]))])
