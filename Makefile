@@ -41,7 +41,7 @@ test: $(STAMP) ## everything that must hold: lint, types, layers, tests
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
-	@$(BIN)/lint-imports --no-timings >.lint-imports.log 2>&1 || { cat .lint-imports.log; exit 1; }; rm -f .lint-imports.log
+	@$(BIN)/lint-imports >.lint-imports.log 2>&1 || { cat .lint-imports.log; exit 1; }; rm -f .lint-imports.log
 
 types: $(STAMP)
 	@$(BIN)/mypy --no-error-summary

@@ -110,11 +110,11 @@ def test_arbitrary_bytes_raise_only_the_house_s_error(data: bytes) -> None:
         parse_message(data[:19] or b"x")
 
 
-@given(st.integers(0, 8 * 48 - 1))
+@given(st.integers(0, 8 * 40 - 1))
 def test_a_fingerprint_reveals_every_flipped_bit_of_the_body(bit: int) -> None:
     """No bit of a message with FINGERPRINT may change, its header's length and cookie least of all."""
     wire = bytearray(response(IPv4Address("203.0.113.7")))
-    wire[bit % len(wire)] ^= 1 << (bit // len(wire))
+    wire[bit // 8] ^= 1 << bit % 8
     try:
         changed = parse_message(bytes(wire))
     except MessageError:

@@ -37,6 +37,9 @@ log = get_logger("household")
 SECRETS_LOOK = 2.0
 """Seconds between two looks at whether a secret changed."""
 
+GATHER = 0.3
+"""Seconds after a change of one family in which the other may follow, so that both go to a provider in one request."""
+
 
 class Household:
     """Everything that follows from one configuration. ``open`` before ``run``; ``aclose`` at the end."""
@@ -160,6 +163,8 @@ class Household:
 
     async def _take_turns(self, note: Callable[[], Awaitable[None]]) -> None:
         while True:
+            if self._wake.is_set():
+                await self._clock.sleep(GATHER)
             self._wake.clear()
             self.own = await asyncio.to_thread(own_addresses)
             turn = await self.reconciler.turn(self.view())
@@ -177,8 +182,14 @@ class Household:
             waker.cancel()
 
     def view(self) -> View:
-        """What is known of the world: the last agreed addresses, whatever the last round said (law 1)."""
-        return View({family: good.address for family, good in self._memory.good.items()}, self.own)
+        """What is known of the world: the last agreed addresses, whatever the last round said (law 1).
+
+        Until every family had its first round there is nothing to say of the WAN: half of it would go out alone.
+        """
+        if any(family not in self.verdicts for family in self.families):
+            return View({}, self.own)
+        good = {family: self._memory.good[family].address for family in self.families if family in self._memory.good}
+        return View(good, self.own)
 
     async def finish(self, running: asyncio.Task[None], patience: float) -> None:
         """Stop observing at once; a request under way gets ``patience`` seconds to end."""
@@ -204,6 +215,7 @@ class Household:
         if verdict.outcome is Outcome.AGREED and verdict.address is not None:
             if await self._memory.agreed(family, verdict.address, verdict.at, verdict.reason):
                 self._metrics.wan_changes.labels(str(family)).inc()
+                self._detector.trigger()
                 log.info("WAN address", family=str(family), address=str(verdict.address), reason=verdict.reason)
                 self._wake.set()
         elif before is None or before.outcome is not verdict.outcome:

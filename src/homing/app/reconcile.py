@@ -311,7 +311,7 @@ class Reconciler:
             state.locked, state.held = True, lockout.reason
             state.not_before = lockout.until if lockout.until is not None else 0.0
         elif isinstance(error, ProviderBusy):
-            state.not_before = now + state.retry.seconds(self._chance)
+            state.not_before = now + max(state.retry.seconds(self._chance), error.seconds or 0.0)
         else:
             state.not_before = now + max(60.0, state.retry.seconds(self._chance))
         update = Update(now, provider, name.text, summary, False, error.code, str(error), seconds)

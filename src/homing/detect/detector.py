@@ -24,8 +24,11 @@ PROBE_TIMEOUT = 3.0
 TRIGGER_GAP = 1.0
 """Seconds between the starts of two rounds, whatever triggers them."""
 
+GRACE = 0.3
+"""Seconds that a running round still gets when the machine's addresses change; then it is broken off."""
+
 MAX_RESTARTS = 3
-"""Rounds in a row that are broken off because the machine's addresses changed meanwhile."""
+"""Rounds in a row that may be broken off."""
 
 T = TypeVar("T")
 
@@ -124,7 +127,7 @@ class _Follower:
         while True:
             began = self.clock.monotonic()
             self.wake.clear()
-            verdict = await self._unless_woken(self._round(), self._gap(began), restarts < MAX_RESTARTS)
+            verdict = await self._unless_woken(self._round(), GRACE, heed=restarts < MAX_RESTARTS)
             if verdict is None:
                 restarts += 1
             else:
@@ -196,7 +199,7 @@ class _Follower:
         self.turn += 1
         return trusted[self.turn % len(trusted)]
 
-    async def _unless_woken(self, work: Awaitable[T], grace: float = 0.0, heed: bool = True) -> T | None:
+    async def _unless_woken(self, work: Awaitable[T], grace: float = 0.0, *, heed: bool = True) -> T | None:
         """The result of the work; None when ``wake`` came and it did not end within ``grace`` seconds from then."""
         task = asyncio.ensure_future(work)
         alarms: list[asyncio.Future[Any]] = [asyncio.create_task(self.wake.wait())] if heed else []

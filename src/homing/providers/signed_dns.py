@@ -71,7 +71,7 @@ class SignedServer:
             if code and wire[:2] == struct.pack("!H", query.id):
                 return code, None
             raise self._busy("bad-answer", fqdn, "the answer cannot be read, or its signature is wrong") from None
-        # dnspython before 2.8 lets an unsigned response pass.
+        # Not every dnspython refuses an unsigned response by itself.
         if not response.had_tsig or not query.is_response(response):
             if response.rcode() and response.id == query.id:
                 return int(response.rcode()), None

@@ -117,9 +117,10 @@ class ZoneProvider:
                 key = (change.name, item.type)
                 if key in self._static:
                     raise ProviderRefused(
-                        "static", f"{self._name}: {change.name.text} is a fixed record of zone {old.origin.text}; "
+                        "static",
+                        f"provider {self._name}: {change.name.text} is a fixed record of zone {old.origin.text}; "
                         "choose another name, or take it out of the zone's settings",
-                    )  # fmt: skip
+                    )
                 if item.after is None:
                     rrsets.pop(key, None)
                 else:
@@ -127,14 +128,18 @@ class ZoneProvider:
             try:
                 new = succeed(old, rrsets.values())
             except ModelError as error:
-                raise ProviderRefused("conflict", f"{self._name}: {error}; change one of the two") from None
+                raise ProviderRefused(
+                    "conflict",
+                    f"provider {self._name}: {change.name.text} stays as it is: {error}; change one of the two",
+                ) from None
             if new is old:
                 return
             try:
                 await self._save(new)
             except StoreError as error:
                 raise ProviderBusy(
-                    "store", f"{self._name}: zone {new.origin.text} stays at serial {old.serial}: {error}"
+                    "store",
+                    f"provider {self._name}: {change.name.text} stays as it is, the zone cannot be saved: {error}",
                 ) from None
             self._authority.publish(new)
 
@@ -158,10 +163,14 @@ class ZoneProvider:
         if not origins:
             known = ", ".join(origin.text for origin in self._templates) or "none"
             raise ProviderRefused(
-                "outside", f"{self._name}: {name.text} is in none of its zones ({known}); add the zone or rename it"
+                "outside",
+                f"provider {self._name}: {name.text} is in none of its zones ({known}); add the zone or rename it",
             )
         origin = max(origins, key=lambda origin: len(origin.labels))
         served = self._authority.zone(origin)
         if served is None:
-            raise ProviderBusy("not-started", f"{self._name}: zone {origin.text} is not loaded yet; trying again")
+            raise ProviderBusy(
+                "not-started",
+                f"provider {self._name}: zone {origin.text} of {name.text} is not loaded yet; trying again",
+            )
         return served

@@ -1,0 +1,115 @@
+"""The holder of the zones: readiness, atomic swaps, serials."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homing.dns.authority import Authority
+from homing.dns.message import Rcode
+from homing.errors import ModelError
+from homing.model.name import parse_name
+from homing.model.rrset import RRset
+from homing.model.zone import Zone, serial_add, succeed, zone
+from tests.dns.zones import ORIGIN, SOA, addresses, ask
+
+FIRST = zone(ORIGIN, 7, SOA, addresses("www.example.net", "192.0.2.1"))
+
+
+def test_everything_is_servfail_until_a_zone_was_ever_known() -> None:
+    """Before the first zone every name of class IN is SERVFAIL; after it, what is outside is REFUSED."""
+    authority = Authority()
+    assert not authority.ready
+    assert {ask(authority.zones, name).rcode for name in ("www.example.net", "example.org", ".")} == {Rcode.SERVFAIL}
+    authority.publish(FIRST)
+    assert authority.ready
+    assert ask(authority.zones, "www.example.net").rcode is Rcode.NOERROR
+    assert ask(authority.zones, "example.org").rcode is Rcode.REFUSED
+
+
+def test_another_class_is_refused_before_too() -> None:
+    """Class CHAOS needs no zone to be refused."""
+    assert ask(Authority().zones, "version.bind", 16, 3).rcode is Rcode.REFUSED
+
+
+def test_zones_named_beforehand_fail_one_by_one() -> None:
+    """With the zones named, the ones still unknown stay SERVFAIL while others are served."""
+    authority = Authority([ORIGIN, parse_name("other.test")])
+    authority.publish(FIRST)
+    assert ask(authority.zones, "www.other.test").rcode is Rcode.SERVFAIL
+    assert ask(authority.zones, "example.org").rcode is Rcode.REFUSED
+
+
+def test_a_snapshot_taken_before_stays_as_it_was() -> None:
+    """Publishing makes a new snapshot; the old one still answers the old version."""
+    authority = Authority()
+    authority.publish(FIRST)
+    before = authority.zones
+    authority.publish(succeed(FIRST, addresses("www.example.net", "192.0.2.2")))
+    assert ask(before, "www.example.net").answer[0].values == ("192.0.2.1",)
+    assert ask(authority.zones, "www.example.net").answer[0].values == ("192.0.2.2",)
+
+
+def test_listeners_are_told_of_changes_only() -> None:
+    """A listener hears the versions before and after of each change, and nothing of an equal version."""
+    authority = Authority()
+    heard: list[tuple[Zone | None, Zone | None]] = []
+    stop = authority.listen(lambda old, new: heard.append((old, new)))
+    second = succeed(FIRST, ())
+    assert [authority.publish(item) for item in (FIRST, FIRST, second)] == [True, False, True]
+    authority.withdraw(ORIGIN)
+    stop()
+    authority.publish(FIRST)
+    assert heard == [(None, FIRST), (FIRST, second), (second, None)]
+
+
+def test_a_withdrawn_zone_is_refused() -> None:
+    """A zone that is no longer served is REFUSED."""
+    authority = Authority()
+    authority.publish(FIRST)
+    authority.withdraw(ORIGIN)
+    assert ask(authority.zones, "www.example.net").rcode is Rcode.REFUSED
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        zone(ORIGIN, 7, SOA, ()),
+        zone(ORIGIN, 6, SOA, ()),
+        zone(ORIGIN, 8, SOA, FIRST.rrsets()),
+        zone(ORIGIN, serial_add(7, 2**31 - 1) + 1, SOA, ()),
+    ],
+)
+def test_serial_and_content_change_together(wrong: Zone) -> None:
+    """A changed zone with an old or equal serial, and a grown serial without a change, are not published."""
+    authority = Authority()
+    authority.publish(FIRST)
+    with pytest.raises(ModelError, match="serial"):
+        authority.publish(wrong)
+    assert authority.zone(ORIGIN) is FIRST
+
+
+contents = st.lists(
+    st.sampled_from([addresses(f"{label}.example.net", f"192.0.2.{last}")[0] for label in "ab" for last in (1, 2)]).map(
+        lambda item: item
+    ),
+    unique_by=lambda item: item.key,
+    max_size=2,
+)
+
+
+@given(st.lists(contents, max_size=12), st.sampled_from([1, 2**31 - 3, 2**32 - 3]))
+def test_the_serial_grows_with_content_and_only_then(versions: list[list[RRset]], start: int) -> None:
+    """Along any row of contents the serial grows by one at each difference, across its end too."""
+    authority = Authority()
+    current = zone(ORIGIN, start, SOA, ())
+    authority.publish(current)
+    held: set[RRset] = set()
+    for content in versions:
+        changed = set(content) != held
+        held = set(content)
+        new = succeed(current, content)
+        assert authority.publish(new) is changed
+        assert new.serial == serial_add(current.serial, int(changed))
+        current = new

@@ -1,0 +1,344 @@
+"""The server through real sockets on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import dns.asyncquery
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+
+from homing.dns.authority import Authority
+from homing.dns.message import Rcode
+from homing.dns.seen import Transport
+from homing.dns.server import DnsServer
+from homing.dns.tcp import TcpLimits
+from homing.effects.clock import ManualClock
+from homing.errors import ListenError
+from homing.model.zone import succeed
+from tests.dns.zones import ORIGIN, addresses, sample
+
+LOOPBACK = ("127.0.0.1", 0)
+Seen = Counter[tuple[Transport, Rcode | None]]
+
+
+def full() -> Authority:
+    """An authority with the sample zones."""
+    authority = Authority()
+    for item in sample().loaded.values():
+        authority.publish(item)
+    return authority
+
+
+@asynccontextmanager
+async def running(
+    authority: Authority, *, host: str = "127.0.0.1", limits: TcpLimits | None = None
+) -> AsyncIterator[tuple[DnsServer, tuple[str, int], Seen, ManualClock]]:
+    """A server on a free port, what it told of its queries, and its clock."""
+    seen: Seen = Counter()
+    clock = ManualClock()
+
+    def count(transport: Transport, rcode: Rcode | None) -> None:
+        seen[transport, rcode] += 1
+
+    server = DnsServer(authority, on_query=count, limits=limits, clock=clock)
+    await server.listen([(host, 0)])
+    try:
+        yield server, server.addresses[0], seen, clock
+    finally:
+        await server.aclose()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition for 5 s at most."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def query(fqdn: str, rtype: str = "A", **options: int) -> dns.message.Message:
+    """A query with EDNS."""
+    return dns.message.make_query(fqdn, rtype, use_edns=0, **options)
+
+
+def framed(message: dns.message.Message) -> bytes:
+    """The message as TCP carries it."""
+    wire = message.to_wire()
+    return len(wire).to_bytes(2) + wire
+
+
+async def read_reply(reader: asyncio.StreamReader) -> dns.message.Message:
+    """The next message of a TCP connection."""
+    async with asyncio.timeout(5):
+        size = int.from_bytes(await reader.readexactly(2))
+        return dns.message.from_wire(await reader.readexactly(size))
+
+
+async def closed(reader: asyncio.StreamReader) -> bool:
+    """Waits until the server has closed the connection, by FIN or by RST."""
+    try:
+        async with asyncio.timeout(5):
+            while await reader.read(65536):
+                pass
+    except ConnectionError:
+        pass
+    return True
+
+
+async def udp(address: tuple[str, int], message: dns.message.Message) -> dns.message.Message:
+    """Ask over UDP."""
+    return await dns.asyncquery.udp(message, address[0], port=address[1], timeout=5)
+
+
+async def tcp(address: tuple[str, int], message: dns.message.Message) -> dns.message.Message:
+    """Ask over TCP."""
+    return await dns.asyncquery.tcp(message, address[0], port=address[1], timeout=5)
+
+
+Ask = Callable[[tuple[str, int], dns.message.Message], Awaitable[dns.message.Message]]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("ask", [udp, tcp])
+async def test_both_transports_and_families_answer(host: str, ask: Ask) -> None:
+    """The same port answers by UDP and TCP, on IPv4 and IPv6."""
+    if host == "::1" and not _has_ipv6():
+        pytest.skip("this machine has no IPv6 loopback")
+    async with running(full(), host=host) as (_, address, _, _):
+        reply = await ask(address, query("www.example.net"))
+    assert sorted(str(item) for item in reply.answer[0]) == ["192.0.2.1", "192.0.2.2"]
+
+
+def _has_ipv6() -> bool:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+async def test_a_truncated_answer_is_whole_by_tcp() -> None:
+    """A client that follows TC gets all 99 addresses."""
+    async with running(full()) as (_, address, _, _):
+        cut = await udp(address, query("many.example.net"))
+        whole = await tcp(address, query("many.example.net"))
+    assert cut.flags & dns.flags.TC
+    assert len(whole.answer[0]) == 99
+
+
+async def test_servfail_until_ready_then_answers() -> None:
+    """The sockets answer SERVFAIL before the first zone and follow each change at once."""
+    authority = Authority()
+    async with running(authority) as (_, address, _, _):
+        codes = [(await udp(address, query("www.example.net"))).rcode()]
+        first = sample().loaded[ORIGIN]
+        authority.publish(first)
+        codes.append((await udp(address, query("www.example.net"))).rcode())
+        authority.publish(succeed(first, addresses("new.example.net", "192.0.2.9")))
+        codes.append((await udp(address, query("www.example.net"))).rcode())
+    assert codes == [dns.rcode.SERVFAIL, dns.rcode.NOERROR, dns.rcode.NXDOMAIN]
+
+
+async def test_every_query_is_counted() -> None:
+    """The hook hears transport and code of each packet, dropped ones too."""
+    async with running(full()) as (_, address, seen, _):
+        await udp(address, query("www.example.net"))
+        await tcp(address, query("gone.example.net"))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"rubbish", address)
+        await until(lambda: seen.total() == 3)
+    assert seen == {
+        (Transport.UDP, Rcode.NOERROR): 1,
+        (Transport.TCP, Rcode.NXDOMAIN): 1,
+        (Transport.UDP, None): 1,
+    }
+
+
+async def test_hostile_datagrams_leave_the_server_answering() -> None:
+    """Empty, cut, huge and looping packets in a burst larger than a batch harm nobody."""
+    wire = query("www.example.net").to_wire()
+    async with running(full()) as (_, address, seen, _):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for number in range(200):
+                sock.sendto((b"", wire[: number % 40], wire + bytes(9000), b"\xff" * 512)[number % 4], address)
+        reply = await udp(address, query("www.example.net"))
+        await until(lambda: seen.total() == 201)
+    assert reply.rcode() == dns.rcode.NOERROR
+
+
+async def test_pipelined_queries_are_all_answered() -> None:
+    """Hundreds of queries sent in one go come back in full on the same connection (RFC 7766, section 6.2.1.1)."""
+    queries = [query(("www", "gone", "many")[number % 3] + ".example.net") for number in range(300)]
+    async with running(full()) as (_, address, _, _):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"".join(map(framed, queries)))
+        replies = [await read_reply(reader) for _ in queries]
+        writer.close()
+        await writer.wait_closed()
+    assert {reply.id for reply in replies} == {item.id for item in queries}
+    assert all(item.is_response(reply) for item, reply in zip(queries, replies, strict=True))
+
+
+async def test_a_query_in_single_octets_is_answered() -> None:
+    """TCP may cut a message anywhere."""
+    async with running(full()) as (_, address, _, _):
+        reader, writer = await asyncio.open_connection(*address)
+        for octet in framed(query("www.example.net")):
+            writer.write(bytes((octet,)))
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert (await read_reply(reader)).rcode() == dns.rcode.NOERROR
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_client_that_ends_its_side_still_gets_its_answers() -> None:
+    """After the client's FIN the queries before it are answered, then the server closes."""
+    async with running(full()) as (_, address, _, _):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(framed(query("www.example.net")) * 40)
+        writer.write_eof()
+        for _ in range(40):
+            assert (await read_reply(reader)).rcode() == dns.rcode.NOERROR
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x00", b"\x00\x20abc"])
+async def test_a_quiet_client_is_closed_after_the_idle_time(sent: bytes) -> None:
+    """Nothing, or a part of a query, holds a connection for the idle time and no longer."""
+    async with running(full(), limits=TcpLimits(idle=10)) as (server, address, _, clock):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(sent)
+        await until(lambda: server.connections == 1 and clock.sleepers == 1)
+        await clock.advance(9)
+        assert server.connections == 1
+        await clock.advance(2)
+        assert await closed(reader)
+        assert server.connections == 0
+        writer.close()
+
+
+async def test_single_octets_do_not_buy_time() -> None:
+    """A client that sends an octet now and then is closed all the same; one that completes queries is not."""
+    async with running(full(), limits=TcpLimits(idle=10)) as (server, address, seen, clock):
+        slow_reader, slow = await asyncio.open_connection(*address)
+        good_reader, good = await asyncio.open_connection(*address)
+        await until(lambda: server.connections == 2 and clock.sleepers == 1)
+        for turn in range(1, 4):
+            slow.write(b"\x00" if turn == 1 else b"\x20")
+            good.write(framed(query("www.example.net")))
+            await read_reply(good_reader)
+            await until(lambda count=turn: seen.total() == count)  # type: ignore[misc]
+            await clock.advance(4)
+        assert await closed(slow_reader)
+        assert server.connections == 1
+        slow.close()
+        good.close()
+
+
+async def test_a_client_that_takes_no_responses_is_stopped_and_closed() -> None:
+    """Who asks without reading is read no further, then closed; memory stays bounded and others are served."""
+    async with running(full(), limits=TcpLimits(idle=10)) as (server, address, seen, clock):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(address)
+        sock.setblocking(False)
+        burst = framed(query("crowd.example.net", "AAAA")) * 2000
+        await asyncio.get_running_loop().sock_sendall(sock, burst)
+        await until(lambda: seen.total() > 0)
+        other = await tcp(address, query("www.example.net"))
+        assert other.rcode() == dns.rcode.NOERROR
+        await until(lambda: server.connections == 1 and clock.sleepers >= 1)
+        assert seen.total() < 300
+        await clock.advance(12)
+        await until(lambda: server.connections == 0)
+        sock.close()
+
+
+async def test_connections_are_limited_per_client_and_in_all() -> None:
+    """The connection above the limit is closed at once, those before stay, and a freed place can be taken again."""
+    async with running(full(), limits=TcpLimits(connections=3, per_client=2)) as (server, address, _, _):
+        first = await asyncio.open_connection(*address)
+        second = await asyncio.open_connection(*address)
+        await until(lambda: server.connections == 2)
+        third = await asyncio.open_connection(*address)
+        assert await closed(third[0])
+        other = await asyncio.open_connection(*address, local_addr=("127.0.0.2", 0))
+        await until(lambda: server.connections == 3)
+        beyond = await asyncio.open_connection(*address, local_addr=("127.0.0.3", 0))
+        assert await closed(beyond[0])
+        first[1].close()
+        await until(lambda: server.connections == 2)
+        assert (await tcp(address, query("www.example.net"))).rcode() == dns.rcode.NOERROR
+        for _, writer in (second, third, other, beyond):
+            writer.close()
+
+
+async def test_rubbish_on_tcp_ends_the_connection() -> None:
+    """A message that is no query at all closes the connection."""
+    async with running(full()) as (_, address, _, _):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"\x00\x03abc")
+        assert await closed(reader)
+        writer.close()
+
+
+async def test_aclose_is_quick_and_frees_the_port() -> None:
+    """With clients that are quiet, and one that takes nothing, closing takes under 1 s and the port is free again."""
+    authority = full()
+    server = DnsServer(authority)
+    await server.listen([LOOPBACK])
+    address = server.addresses[0]
+    quiet = await asyncio.open_connection(*address)
+    stuck = await asyncio.open_connection(*address, limit=1)
+    stuck[1].write(framed(query("crowd.example.net", "AAAA")) * 200)
+    await until(lambda: server.connections == 2)
+    started = time.monotonic()
+    await server.aclose()
+    assert time.monotonic() - started < 1
+    assert server.connections == 0
+    again = DnsServer(authority)
+    await again.listen([address])
+    await again.aclose()
+    for _, writer in (quiet, stuck):
+        writer.close()
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+async def test_a_port_in_use_is_told_with_address_port_and_remedy(kind: socket.SocketKind) -> None:
+    """The error names transport, address, port, reason and remedy; nothing stays open."""
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            taken.listen()
+        port = taken.getsockname()[1]
+        server = DnsServer(Authority())
+        transport = "UDP" if kind is socket.SOCK_DGRAM else "TCP"
+        told = f"DNS over {transport}: cannot listen on 127.0.0.1 port {port}: Address already in use; stop .* another port"
+        with pytest.raises(ListenError, match=told):
+            await server.listen([LOOPBACK, ("127.0.0.1", port)])
+        assert server.addresses == ()
+
+
+async def test_two_servers_on_one_port_are_told_apart() -> None:
+    """A second Homing on the same port is an error, not a silent sharing of the queries."""
+    async with running(Authority()) as (_, address, _, _):
+        with pytest.raises(ListenError):
+            await DnsServer(Authority()).listen([address])
+
+
+@pytest.mark.parametrize("pair", [("192.0.2.1", 0), ("localhost.example", 5300), ("127.0.0.1", 70000), ("", 5300)])
+async def test_an_address_that_cannot_be_is_told(pair: tuple[str, int]) -> None:
+    """Addresses of other machines, names and impossible ports are ListenErrors with a remedy."""
+    with pytest.raises(ListenError, match="cannot listen on .*; (choose|write)"):
+        await DnsServer(Authority()).listen([pair])
