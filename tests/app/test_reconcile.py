@@ -45,8 +45,8 @@ class House:
     def restarted_reconciler(self) -> Reconciler:
         """A reconciler that knows only what is on disk."""
         return Reconciler(
+            self.provider,
             self.names,
-            {self.provider.name: self.provider},
             Memory(self.store),
             clock=self.clock,
             chance=random.Random(1),
@@ -245,5 +245,5 @@ async def test_updates_are_counted_and_kept(house: House) -> None:
     text = house.metrics.exposition().decode()
     assert 'homing_provider_updates_total{provider="fake",result="ok"} 1.0' in text
     assert "esddns_dns_updates_total 1.0" in text
-    assert "esddns_state_in_sync 1.0" in text
+    assert 'homing_name_in_sync{fqdn="www.example.org",provider="fake"} 1.0' in text
     assert house.store.updates()[0].ok

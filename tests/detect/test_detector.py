@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections.abc import AsyncGenerator
 
@@ -37,7 +38,13 @@ class Stage:
 
     async def _changes(self) -> AsyncGenerator[None]:
         while True:
-            yield await self.changes.get()
+            await self.changes.get()
+            yield
+
+    async def trigger(self) -> None:
+        """Trigger, and let the detector take notice before the clock moves on."""
+        self.detector.trigger()
+        await settle()
 
     @property
     def addresses(self) -> list[str]:
@@ -125,7 +132,7 @@ async def test_many_triggers_start_at_most_one_round_a_second() -> None:
     async with running() as stage:
         before = len(stage.rounds)
         for _ in range(40):
-            stage.detector.trigger()
+            await stage.trigger()
             await stage.clock.advance(0.1)
         assert 3 <= len(stage.rounds) - before <= 5
 
@@ -134,10 +141,10 @@ async def test_a_trigger_breaks_off_a_round_that_hangs() -> None:
     """A round that waits for a dead line is started anew when the line changes."""
     async with running() as stage:
         stage.ask.everyone(None)
-        stage.detector.trigger()
+        await stage.trigger()
         await stage.clock.advance(2)
         stage.ask.everyone(B)
-        stage.detector.trigger()
+        await stage.trigger()
         await stage.clock.advance(1.4)
         assert stage.addresses == [str(A), str(B)]
 
@@ -147,7 +154,7 @@ async def test_triggers_without_end_do_not_starve_the_rounds() -> None:
     async with running() as stage:
         stage.ask.everyone(None)
         for _ in range(120):
-            stage.detector.trigger()
+            await stage.trigger()
             await stage.clock.advance(0.1)
         assert stage.addresses == [str(A), "unknown"]
 
@@ -156,7 +163,7 @@ async def test_rounds_without_agreement_are_repeated_with_backoff() -> None:
     """Unknown and disputed verdicts are retried after 5 s at first and after 60 s at most."""
     async with running() as stage:
         stage.ask.answers = {"ant": A, "bee": B, "cat": "down", "dog": "down", "eel": "down"}
-        stage.detector.trigger()
+        await stage.trigger()
         await stage.clock.advance(0.5)
         assert stage.verdicts[-1].outcome is Outcome.DISPUTED
         starts = []
@@ -164,7 +171,7 @@ async def test_rounds_without_agreement_are_repeated_with_backoff() -> None:
             before = len(stage.rounds)
             await stage.clock.advance(1)
             starts.extend([stage.clock.time()] * (len(stage.rounds) - before))
-        gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
         assert gaps[0] <= 11
         assert 25 <= max(gaps) <= 62
         assert stage.addresses == [str(A), "disputed"]
@@ -174,7 +181,7 @@ async def test_a_line_that_comes_back_is_noticed_by_a_probe() -> None:
     """While the verdict is unknown, any answer that counts starts a round."""
     async with running() as stage:
         stage.ask.everyone("down")
-        stage.detector.trigger()
+        await stage.trigger()
         await stage.clock.advance(200)
         assert stage.addresses == [str(A), "unknown"]
         stage.ask.everyone(B)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 
 import pytest
@@ -172,8 +173,6 @@ def test_other_shapes_are_refused(body: str) -> None:
 
 @given(st.binary(max_size=300))
 def test_arbitrary_bodies_raise_only_the_house_s_error(body: bytes) -> None:
-    """Whatever a service sends is an address or a sentence of one line."""
-    try:
-        parse_body(body)
-    except ObservationError as error:
-        assert str(error).isprintable()
+    """Whatever a service sends is an address or refused."""
+    with contextlib.suppress(ObservationError):
+        assert parse_body(body).version in (4, 6)

@@ -46,7 +46,6 @@ async def test_the_verdict_waits_while_it_could_change() -> None:
     assert verdict is not None
     assert verdict.address == A
     assert verdict.elapsed == 5.0
-    assert len(verdict.observations) == 5
 
 
 async def test_complete_waits_for_every_answer() -> None:
@@ -69,14 +68,14 @@ async def test_a_lone_answer_starts_one_second_round() -> None:
     assert ask.asked["ant"] == 2
 
     ask = ScriptedAsk(ManualClock(), {"ant": A, **failed})
-    task = asyncio.create_task(run_round(SERVERS, Family.V4, ask, clock=ask.clock))
+
+    def fickle(observation: Observation) -> None:
+        ask.answers["ant"] = B
+
+    task = asyncio.create_task(run_round(SERVERS, Family.V4, ask, clock=ask.clock, on_observation=fickle))
     await settle()
-    ask.clock.advance  # noqa: B018 - the first answers are on their way
-    await ask.clock.advance(0.01)
-    await ask.clock.advance(0.01)
-    ask.answers["ant"] = B
     await ask.clock.advance(0.1)
-    assert (await task).outcome in (Outcome.UNKNOWN, Outcome.AGREED)
+    assert (await task).outcome is Outcome.UNKNOWN
 
 
 async def test_observations_arrive_one_by_one() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -92,7 +92,7 @@ async def test_an_answer_from_another_source_is_ignored() -> None:
         assert await refusal(elsewhere) == "no answer to any packet"
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "truncated": (lambda data: stun_response(data)[:-6], "truncated"),
     "oversized": (lambda data: stun_response(data, WAN, (0x8022, b"x" * 1300)), "more than 1280 bytes"),
     "unknown attribute": (lambda data: stun_response(data, WAN, (0x7777, b"")), "0x7777"),

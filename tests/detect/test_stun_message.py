@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -95,11 +96,10 @@ def test_mutated_packets_raise_only_the_house_s_error(data: st.DataObject) -> No
     for _ in range(data.draw(st.integers(1, 6))):
         wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
     mutated = bytes(wire[: data.draw(st.integers(0, len(wire)))]) + data.draw(st.binary(max_size=8))
-    try:
+    with contextlib.suppress(MessageError):
         message = parse_message(mutated)
-        _ = (message.mapped, message.not_understood, message.alternate, message.error)
-    except MessageError as error:
-        assert str(error)
+        assert message.mapped is None or message.not_understood is not None
+        assert message.alternate is None or message.error
 
 
 @given(st.binary(max_size=200))

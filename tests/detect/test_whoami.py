@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import dns.flags
 import dns.message
 import dns.rcode
@@ -65,7 +67,7 @@ def test_the_three_services_are_understood() -> None:
     ("change", "sentence"),
     [
         (lambda query: answered(query, rcode=5), "REFUSED"),
-        (lambda query: answered(query), "without an address"),
+        (answered, "without an address"),
         (lambda query: answered(query, '"203.0.113.7"', '"203.0.113.8"'), "several"),
         (lambda query: answered(query, '"hello"'), "not an address"),
         (lambda query: answered(query, '"203.0.113.7"', flags=dns.flags.TC), "truncated"),
@@ -116,10 +118,8 @@ def test_mutated_answers_raise_only_the_house_s_error(data: st.DataObject) -> No
     for _ in range(data.draw(st.integers(1, 8))):
         wire[data.draw(st.integers(2, len(wire) - 1))] = data.draw(st.integers(0, 255))
     mutated = bytes(wire[: data.draw(st.integers(0, len(wire)))]) + data.draw(st.binary(max_size=8))
-    try:
+    with contextlib.suppress(MessageError):
         read_answer(query, mutated)
-    except MessageError as error:
-        assert str(error)
 
 
 def test_a_name_that_points_to_itself_is_refused() -> None:

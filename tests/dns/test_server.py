@@ -63,9 +63,9 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def query(fqdn: str, rtype: str = "A", **options: int) -> dns.message.Message:
+def query(fqdn: str, rtype: str = "A") -> dns.message.Message:
     """A query with EDNS."""
-    return dns.message.make_query(fqdn, rtype, use_edns=0, **options)
+    return dns.message.make_query(fqdn, rtype, use_edns=0)
 
 
 def framed(message: dns.message.Message) -> bytes:
@@ -324,7 +324,7 @@ async def test_a_port_in_use_is_told_with_address_port_and_remedy(kind: socket.S
         port = taken.getsockname()[1]
         server = DnsServer(Authority())
         transport = "UDP" if kind is socket.SOCK_DGRAM else "TCP"
-        told = f"DNS over {transport}: cannot listen on 127.0.0.1 port {port}: Address already in use; stop .* another port"
+        told = f"DNS over {transport}: cannot listen on 127.0.0.1 port {port}: Address already in use; stop .* port"
         with pytest.raises(ListenError, match=told):
             await server.listen([LOOPBACK, ("127.0.0.1", port)])
         assert server.addresses == ()
@@ -337,8 +337,8 @@ async def test_two_servers_on_one_port_are_told_apart() -> None:
             await DnsServer(Authority()).listen([address])
 
 
-@pytest.mark.parametrize("pair", [("192.0.2.1", 0), ("localhost.example", 5300), ("127.0.0.1", 70000), ("", 5300)])
+@pytest.mark.parametrize("pair", [("192.0.2.1", 0), ("localhost", 0), ("127.0.0.1", 70000), ("", 0)])
 async def test_an_address_that_cannot_be_is_told(pair: tuple[str, int]) -> None:
     """Addresses of other machines, names and impossible ports are ListenErrors with a remedy."""
-    with pytest.raises(ListenError, match="cannot listen on .*; (choose|write)"):
+    with pytest.raises(ListenError, match=r"cannot listen on .*; (choose|write)"):
         await DnsServer(Authority()).listen([pair])

@@ -84,7 +84,7 @@ class Homing:
             web_port=WEB_PORT,
         )
         for provider, fqdn in self.names.items():
-            text += f'\n[[names]]\nfqdn = "{fqdn}"\nprovider = "{provider}"\ninterval = 20\n'
+            text += f'\n[[names]]\nfqdn = "{fqdn}"\nprovider = "{provider}"\ninterval = 10\n'
         self.config.write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 

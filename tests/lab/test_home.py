@@ -11,9 +11,20 @@ import pytest
 from tests.lab import layout
 from tests.lab.household import Homing
 from tests.lab.lab import Lab
+from tests.lab.namespaces import obstacle
 from tests.waiting import until
 
 pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A home in a box whose Strato takes more requests than the real one would."""
+    reason = obstacle()
+    if reason:
+        pytest.skip(reason)
+    with Lab(patience=False) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +98,7 @@ def _force(homing: Homing) -> bool:
 
 def test_a_lockout_is_shown_survives_kill_9_and_ends_with_the_password(lab: Lab, homing: Homing) -> None:
     """U7: `abuse` pauses Strato alone; kill -9 forgets neither it nor the addresses; a new password lifts it."""
-    lab.script("strato", "body", key=None, times=1, text="abuse")
+    lab.script("strato", "answer", times=1, body="abuse")
     lab.change_wan(ipv4=layout.WAN_IPV4)
     until(lambda: "abuse" in homing.get("/"), 20, "the lockout on the page")
     until(lambda: homing.published("knot") == {lab.wan_ipv4, lab.home_ipv6}, 20, "the others go on")
@@ -98,7 +109,6 @@ def test_a_lockout_is_shown_survives_kill_9_and_ends_with_the_password(lab: Lab,
     until(lambda: homing.metric('homing_wan_verdict{family="IPv4",outcome="agreed"}') == 1, 15, "a round")
     assert len(lab.strato()["log"]) == requests
     assert homing.published("zone") == {lab.wan_ipv4, lab.home_ipv6}
-    (homing.folder / "strato.password").write_text(layout.STRATO_PASSWORD + "\n\n")
     (homing.folder / "strato.password").write_text("a wrong one")
     until(lambda: "badauth" in homing.get("/"), 10, "the wrong password is told")
     (homing.folder / "strato.password").write_text(layout.STRATO_PASSWORD)

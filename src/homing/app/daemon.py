@@ -193,7 +193,9 @@ class Daemon:
         """The state as the page shows it."""
         household = self.household
         return build_state(
-            household.reconciler,
+            household.reconcilers,
+            household.names,
+            household.memory,
             household.verdicts,
             household.families,
             self.authority,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -62,29 +61,21 @@ class Household:
         self.types = {key: provider.type for key, provider in loaded.settings.providers.items()}
         self.verdicts: dict[Family, Verdict] = {}
         self.own: tuple[Address, ...] | None = None
-        self._memory = memory
+        self.memory = memory
         self._authority = authority
         self._metrics = metrics
         self._clock = clock
-        self._wake = asyncio.Event()
+        self._wakes = {spec.provider: asyncio.Event() for spec in self.names}
         self._listen = tuple(listen)
         self._zones = build_zones(loaded)
         self._https: list[HttpClient] = []
         self._http = self._client("")
         self._providers = {key: self._provider(key) for key in loaded.settings.providers}
-        self._own_zone: ZoneProvider | None = None
         self._observing = build_observing(loaded, self._http, clock=clock, chance=chance, cache=cache)
         self._rounds: asyncio.Queue[Verdict] = asyncio.Queue()
         self._detector = build_detector(self._observing, self._rounds.put_nowait, clock=clock, chance=chance)
-        self.reconciler = Reconciler(
-            self.names,
-            self._providers,
-            memory,
-            clock=clock,
-            chance=chance,
-            metrics=metrics,
-            second_look=loaded.settings.second_look,
-        )
+        self._chance = chance
+        self.reconcilers: dict[str, Reconciler] = {}
 
     def _client(self, ca_file: str) -> HttpClient:
         client = HttpClient(ca_file=self.loaded.base / Path(ca_file).expanduser() if ca_file else None)
@@ -98,8 +89,21 @@ class Household:
 
     async def open(self, last_good: Iterable[Zone] = ()) -> None:
         """Serve the zones as they were last; zones that are configured no more are served no more."""
-        if not self._zones:
-            return
+        if self._zones:
+            await self._open_zones(last_good)
+        for name in self._wakes:
+            provider = self._providers[name]
+            self.reconcilers[name] = Reconciler(
+                provider,
+                (spec for spec in self.names if spec.provider == name),
+                self.memory,
+                clock=self._clock,
+                chance=self._chance,
+                metrics=self._metrics,
+                second_look=self.loaded.settings.second_look,
+            )
+
+    async def _open_zones(self, last_good: Iterable[Zone]) -> None:
         self.own = await asyncio.to_thread(own_addresses)
         templates = [self._template(zone) for zone in self._zones]
         provider = ZoneProvider(OWN, self._authority, templates, self._save_zone, self._clock)
@@ -112,9 +116,9 @@ class Household:
 
     def _forget_names_no_longer_wanted(self, provider: ZoneProvider) -> None:
         """What the own zone holds is known from the zone itself, not from what was once published."""
-        for key in [key for key in self._memory.published if key[0] == OWN]:
-            del self._memory.published[key]
-        self._memory.published.update({(OWN, *item.key): item for item in provider.changeable()})
+        for key in [key for key in self.memory.published if key[0] == OWN]:
+            del self.memory.published[key]
+        self.memory.published.update({(OWN, *item.key): item for item in provider.changeable()})
 
     def _template(self, zone: ZoneSpec) -> ZoneTemplate:
         """NS records, and the addresses of the servers inside the zone unless they are names to be kept right."""
@@ -130,17 +134,18 @@ class Household:
         return given or list(self.own or ()) or [parse_address("127.0.0.1")]
 
     async def _save_zone(self, zone: Zone) -> None:
-        await self._memory.zone(zone, msgspec.json.encode(zone_to_data(zone)))
+        await self.memory.zone(zone, msgspec.json.encode(zone_to_data(zone)))
 
     async def run(self, note: Callable[[], Awaitable[None]]) -> None:
         """Observe and take turns until cancelled; ``note`` is called after each turn."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._detector.run())
             group.create_task(self._hear_verdicts())
+            group.create_task(self._watch_secrets())
             if self._observing.lists is not None:
                 group.create_task(self._observing.lists.run())
-            group.create_task(self._watch_secrets())
-            group.create_task(self._take_turns(note))
+            for name, reconciler in self.reconcilers.items():
+                group.create_task(self._take_turns(reconciler, self._wakes[name], note))
 
     async def look(self) -> None:
         """Observe once, for the commands that take one turn."""
@@ -161,25 +166,38 @@ class Household:
         while True:
             await self._verdict(await self._rounds.get())
 
-    async def _take_turns(self, note: Callable[[], Awaitable[None]]) -> None:
+    async def _take_turns(
+        self, reconciler: Reconciler, wake: asyncio.Event, note: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Each provider takes its own turns, so that one that hangs holds up nobody else."""
         while True:
-            if self._wake.is_set():
+            if wake.is_set():
                 await self._clock.sleep(GATHER)
-            self._wake.clear()
+            wake.clear()
             self.own = await asyncio.to_thread(own_addresses)
-            turn = await self.reconciler.turn(self.view())
+            turn = await reconciler.turn(self.view())
+            self._count_names()
             await note()
-            patience = max(0.0, turn.next_at - self._clock.time())
-            await self._woken_within(patience)
+            await self._woken_within(wake, max(0.0, turn.next_at - self._clock.time()))
 
-    async def _woken_within(self, seconds: float) -> None:
+    async def _woken_within(self, wake: asyncio.Event, seconds: float) -> None:
         sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
-        waker = asyncio.ensure_future(self._wake.wait())
+        waker = asyncio.ensure_future(wake.wait())
         try:
             await asyncio.wait([sleeper, waker], return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeper.cancel()
             waker.cancel()
+
+    def _wake(self) -> None:
+        for wake in self._wakes.values():
+            wake.set()
+
+    def _count_names(self) -> None:
+        states = [state for reconciler in self.reconcilers.values() for state in reconciler.states.values()]
+        in_sync = all(self.reconcilers[spec.provider].is_in_sync(spec.name) for spec in self.names if spec.enabled)
+        self._metrics.esddns_in_sync.set(in_sync)
+        self._metrics.esddns_last_update.set(max((state.last_sync for state in states), default=0.0))
 
     def view(self) -> View:
         """What is known of the world: the last agreed addresses, whatever the last round said (law 1).
@@ -188,15 +206,17 @@ class Household:
         """
         if any(family not in self.verdicts for family in self.families):
             return View({}, self.own)
-        good = {family: self._memory.good[family].address for family in self.families if family in self._memory.good}
+        good = {family: self.memory.good[family].address for family in self.families if family in self.memory.good}
         return View(good, self.own)
 
     async def finish(self, running: asyncio.Task[None], patience: float) -> None:
         """Stop observing at once; a request under way gets ``patience`` seconds to end."""
-        busy = self.reconciler.busy
-        if busy:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self.reconciler.idle()), patience)
+        busy = [one for one in self.reconcilers.values() if one.busy]
+        waits = [asyncio.create_task(one.idle()) for one in busy]
+        if waits:
+            await asyncio.wait(waits, timeout=patience)
+        for wait in waits:
+            wait.cancel()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -213,19 +233,19 @@ class Household:
         self.verdicts[family] = verdict
         self._count(verdict)
         if verdict.outcome is Outcome.AGREED and verdict.address is not None:
-            if await self._memory.agreed(family, verdict.address, verdict.at, verdict.reason):
+            if await self.memory.agreed(family, verdict.address, verdict.at, verdict.reason):
                 self._metrics.wan_changes.labels(str(family)).inc()
                 self._detector.trigger()
                 log.info("WAN address", family=str(family), address=str(verdict.address), reason=verdict.reason)
-                self._wake.set()
+                self._wake()
         elif before is None or before.outcome is not verdict.outcome:
             if verdict.outcome is Outcome.DISPUTED:
-                await self._memory.happened(Event(verdict.at, "disputed", f"WAN {family}", verdict.reason))
+                await self.memory.happened(Event(verdict.at, "disputed", f"WAN {family}", verdict.reason))
                 log.warning("WAN address disputed, the last good one stays", family=str(family), reason=verdict.reason)
             else:
                 log.info("WAN address not known", family=str(family), reason=verdict.reason)
         # Every round wakes the turn: what started it may have been a change of this machine's own addresses.
-        self._wake.set()
+        self._wake()
 
     def _count(self, verdict: Verdict) -> None:
         family = str(verdict.family)
@@ -251,15 +271,18 @@ class Household:
             now = self._fingerprints()
             changed = {key for key in now if now[key] != known[key]}
             known = now
+            # A secret may have changed twice between two looks; the one that a pause was earned with tells.
+            if any(one.ended_lockouts(self._clock.time()) for one in self.reconcilers.values()):
+                self._wake()
             if changed:
                 for key in changed:
-                    self.reconciler.states[key].not_before = 0.0
+                    self.reconcilers[key[0]].states[key[1]].not_before = 0.0
                 log.info("secret changed", providers=sorted({provider for provider, _ in changed}))
-                self._wake.set()
+                self._wake()
 
     def _fingerprints(self) -> dict[tuple[str, Name], str]:
         return {
-            spec.key: self._providers[spec.provider].fingerprint(spec.name, self._memory.salt)
+            spec.key: self._providers[spec.provider].fingerprint(spec.name, self.memory.salt)
             for spec in self.names
             if spec.provider != OWN
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 from collections.abc import AsyncGenerator
@@ -25,9 +26,9 @@ from homing.store import StateLock, Store
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """What one turn came to. ``unknown`` are names left alone and why; ``errors`` what failed."""
+    """What one turn came to: a plan for each provider, names left alone and why (``unknown``), and what failed."""
 
-    plan: Plan
+    plans: tuple[Plan, ...]
     outcomes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     unknown: list[str] = field(default_factory=list[str])
     errors: list[str] = field(default_factory=list[str])
@@ -42,15 +43,19 @@ async def plan_once(loaded: Loaded, state: Path) -> Once:
         memory = Memory(store, write=False)
         stack.callback(memory.close)
         async with _household(loaded, memory, store) as household:
-            plan = await household.reconciler.preview(household.view())
-            return Once(plan, [], *_told(household))
+            view = household.view()
+            plans = await asyncio.gather(*(one.preview(view) for one in household.reconcilers.values()))
+            return Once(tuple(plans), [], *_told(household))
 
 
 async def apply_once(loaded: Loaded, state: Path, accept: str) -> Once:
     """Change what has to change. Raises StateLocked beside a running daemon."""
     with StateLock(state), Store(state) as store, contextlib.closing(Memory(store)) as memory:
         async with _household(loaded, memory, store) as household:
-            turn = await household.reconciler.turn(household.view(), accept=accept, everything=True)
+            view = household.view()
+            turns = await asyncio.gather(
+                *(one.turn(view, accept=accept, everything=True) for one in household.reconcilers.values())
+            )
             outcomes = [
                 {
                     "provider": item.change.provider,
@@ -59,9 +64,10 @@ async def apply_once(loaded: Loaded, state: Path, accept: str) -> Once:
                     "code": item.code,
                     "detail": item.detail,
                 }
+                for turn in turns
                 for item in turn.outcomes
             ]
-            return Once(turn.plan, outcomes, *_told(household))
+            return Once(tuple(turn.plan for turn in turns), outcomes, *_told(household))
 
 
 @contextlib.asynccontextmanager
@@ -87,7 +93,7 @@ def _told(household: Household) -> tuple[list[str], list[str]]:
     unknown: list[str] = []
     errors: list[str] = []
     for spec in household.names:
-        state = household.reconciler.states[spec.key]
+        state = household.reconcilers[spec.provider].states[spec.name]
         if state.missing:
             unknown.append(f"{spec.name.text} at {spec.provider}: {state.missing}")
         if state.error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 
 from homing.app.memory import Memory
@@ -14,11 +14,12 @@ from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
 from homing.errors import ProviderBusy, ProviderError, ProviderLocked
+from homing.model.lockout import Lockout
 from homing.model.name import Name
 from homing.model.rrset import FAMILIES, RRset
 from homing.plan import Action, GuardPolicy, NameChange, Plan, diff, guard
 from homing.providers.base import Provider
-from homing.providers.lockout import active, lockout_for
+from homing.providers.lockout import active, lockout_for, next_allowed
 from homing.records import Want, want_addresses
 from homing.sources import View
 from homing.store import Event, Update
@@ -46,12 +47,15 @@ class Turn:
 
 
 class Reconciler:
-    """Makes names hold what they should, one turn at a time. One bad name never stops the others (U9)."""
+    """Makes the names of one provider hold what they should, one turn at a time.
+
+    One bad name never stops the others (U9), and neither does a provider that hangs: each has a reconciler of its own.
+    """
 
     def __init__(
         self,
-        names: Sequence[NameSpec],
-        providers: Mapping[str, Provider],
+        provider: Provider,
+        names: Iterable[NameSpec],
         memory: Memory,
         *,
         clock: Clock,
@@ -59,10 +63,10 @@ class Reconciler:
         metrics: Metrics,
         second_look: float = 600.0,
     ) -> None:
+        self.provider = provider
         self.names = tuple(names)
-        self.providers = providers
         self.memory = memory
-        self.states: dict[tuple[str, Name], NameState] = {spec.key: NameState() for spec in names}
+        self.states: dict[Name, NameState] = {spec.name: NameState() for spec in self.names}
         self._clock = clock
         self._chance = chance
         self._metrics = metrics
@@ -101,7 +105,7 @@ class Reconciler:
         """What each enabled name should hold by this view; names of which nothing is known are left alone."""
         wants: list[Want] = []
         for spec in self.names:
-            state = self.states[spec.key]
+            state = self.states[spec.name]
             sourced = spec.source.addresses(view)
             state.missing = "" if spec.enabled else "disabled"
             if not spec.enabled:
@@ -109,7 +113,7 @@ class Reconciler:
             state.missing = sourced.missing
             if sourced.missing:
                 continue
-            ttl = max(spec.ttl, self.providers[spec.provider].traits.min_ttl)
+            ttl = max(spec.ttl, self.provider.traits.min_ttl)
             want = want_addresses(
                 spec.provider,
                 spec.name,
@@ -124,28 +128,26 @@ class Reconciler:
 
     async def read(self, wants: Iterable[Want], now: float, *, everything: bool = False) -> list[Want]:
         """The wants that are due, after asking readable providers what those names hold now."""
-        specs = {spec.key: spec for spec in self.names}
+        intervals = {spec.name: spec.interval for spec in self.names}
         due: list[Want] = []
         ask: list[Want] = []
         for want in wants:
-            key = (want.provider, want.name)
-            state, traits = self.states[key], self.providers[want.provider].traits
+            state = self.states[want.name]
             if now < state.not_before and not everything:
                 continue
-            changed = bool(diff(self._published(*key), [want]).changes)
-            if traits.readable and (changed or everything or now >= state.last_read + specs[key].interval):
-                ask.append(want)
-            else:
-                due.append(want)
-        answered = await asyncio.gather(*(self._read(want, now) for want in ask))
+            changed = bool(diff(self._published(want.name), [want]).changes)
+            overdue = everything or now >= state.last_read + intervals[want.name]
+            (ask if self.provider.traits.readable and (changed or overdue) else due).append(want)
+        gate = asyncio.Semaphore(self.provider.traits.parallel)
+        answered = await asyncio.gather(*(self._read(want, now, gate) for want in ask))
         return due + [want for want, known in zip(ask, answered, strict=True) if known]
 
     def guard(self, plan: Plan, now: float, accept: str = "") -> Plan:
         """The plan with a reason on everything that has to wait."""
-        names = {key[:2] for key in self.memory.published}
+        name = self.provider.name
         policy = GuardPolicy(
-            public=frozenset(name for name, provider in self.providers.items() if provider.traits.public),
-            published={name: sum(key[0] == name for key in names) for name in self.providers},
+            public=frozenset({name} if self.provider.traits.public else ()),
+            published={name: len({key[1] for key in self.memory.published if key[0] == name})},
             holds=self._holds(plan, now),
             accept=accept,
             first_seen=self._first_seen,
@@ -156,35 +158,38 @@ class Reconciler:
         return guarded
 
     async def apply(self, plan: Plan) -> tuple[Outcome, ...]:
-        """Publish what the guard lets pass: providers side by side, names of one at most ``parallel`` at a time."""
-        gates = {name: asyncio.Semaphore(provider.traits.parallel) for name, provider in self.providers.items()}
-        return tuple(await asyncio.gather(*(self._apply(item, gates[item.provider]) for item in plan.passing)))
+        """Publish what the guard lets pass, at most ``parallel`` names at a time."""
+        gate = asyncio.Semaphore(self.provider.traits.parallel)
+        return tuple(await asyncio.gather(*(self._apply(item, gate) for item in plan.passing)))
 
     def record(self, plan: Plan, outcomes: tuple[Outcome, ...]) -> Turn:
         """Note what came of it, and when to look again."""
         now = self._clock.time()
-        touched = {(item.provider, item.name) for item in plan.changes}
+        touched = {item.name for item in plan.changes}
         for spec in self.names:
-            state = self.states[spec.key]
-            if spec.key not in touched and self._is_in_sync(spec.key):
+            state = self.states[spec.name]
+            if spec.name not in touched and self.is_in_sync(spec.name):
                 state.held, state.locked = "", False
                 if now >= state.not_before:
                     state.succeeded(state.last_sync or now)
+            self._metrics.in_sync.labels(spec.name.text, spec.provider).set(self.is_in_sync(spec.name))
         for item in plan.held:
-            self.states[item.provider, item.name].held = item.held
-        self._count(plan)
+            self.states[item.name].held = item.held
+        name = self.provider.name
+        self._metrics.lockouts.labels(name).set(sum(item.provider == name for item in self.memory.lockouts))
+        self._metrics.held.labels(name).set(len(plan.held))
         return Turn(plan, outcomes, min((self.next_turn(spec, now) for spec in self.names), default=now + 3600.0))
 
     def next_turn(self, spec: NameSpec, now: float) -> float:
         """When a name is due again (Unix seconds), if nothing happens before."""
-        state = self.states[spec.key]
+        state = self.states[spec.name]
         if state.not_before > now:
             return state.not_before
         return max(now + 1.0, (state.last_read or now) + spec.interval)
 
     def status(self, spec: NameSpec) -> tuple[str, str]:
         """One word for a name's state, and a sentence that says why."""
-        state = self.states[spec.key]
+        state = self.states[spec.name]
         if not spec.enabled:
             return "disabled", "enabled = false in the settings"
         if state.locked:
@@ -193,86 +198,91 @@ class Reconciler:
             return "held", state.held
         if state.error:
             return "failed", state.error
-        if self._is_in_sync(spec.key):
+        if self.is_in_sync(spec.name):
             return "in-sync", ""
         return "pending", state.missing or "not published yet"
 
     async def lift_lockouts(self, now: float) -> None:
         """Forget pauses that are over: their time has come, or the credentials changed (U7)."""
-        for lockout in tuple(self.memory.lockouts):
-            provider = self.providers.get(lockout.provider)
-            if provider is None:
-                continue
-            keys = [key for key in self.states if self._concerns(lockout.provider, lockout.account, lockout.host, key)]
-            if not keys:
-                continue
-            fingerprint = provider.fingerprint(keys[0][1], self.memory.salt)
-            if active([lockout], lockout.provider, lockout.account, keys[0][1], now, fingerprint) is None:
-                await self.memory.lifted(lockout)
-                detail = f"{lockout.code} no longer holds {lockout.host or 'the account'} back"
-                await self.memory.happened(Event(now, "recovered", lockout.provider, detail))
-                log.info("pause lifted", provider=lockout.provider, host=lockout.host, code=lockout.code)
-                for key in keys:
-                    self.states[key].not_before = 0.0
+        for lockout in self.ended_lockouts(now):
+            await self.memory.lifted(lockout)
+            detail = f"{lockout.code} no longer holds {lockout.host or 'the account'} back"
+            await self.memory.happened(Event(now, "recovered", lockout.provider, detail))
+            log.info("pause lifted", provider=lockout.provider, host=lockout.host, code=lockout.code)
+            for spec in self.names:
+                if self._concerns(lockout, spec.name):
+                    self.states[spec.name].not_before = 0.0
 
-    def _concerns(self, provider: str, account: str, host: str, key: tuple[str, Name]) -> bool:
-        if key[0] != provider:
+    def ended_lockouts(self, now: float) -> list[Lockout]:
+        """The pauses that are over and not forgotten yet."""
+        ended: list[Lockout] = []
+        for lockout in self.memory.lockouts:
+            name = next((spec.name for spec in self.names if self._concerns(lockout, spec.name)), None)
+            if name is not None:
+                fingerprint = self.provider.fingerprint(name, self.memory.salt)
+                if active([lockout], lockout.provider, lockout.account, name, now, fingerprint) is None:
+                    ended.append(lockout)
+        return ended
+
+    def _concerns(self, lockout: Lockout, name: Name) -> bool:
+        if (lockout.provider, lockout.account) != (self.provider.name, self.provider.account(name)):
             return False
-        return key[1].text == host if host else self.providers[provider].account(key[1]) == account
+        return lockout.host in ("", name.text)
 
     def _holds(self, plan: Plan, now: float) -> dict[tuple[str, Name], str]:
         """Reasons from outside the plan: lockouts, and the provider's least time between two requests."""
         holds: dict[tuple[str, Name], str] = {}
-        for item in plan.changes:
-            key = (item.provider, item.name)
-            provider, state = self.providers[item.provider], self.states.get(key, NameState())
+        cooldown = self.provider.traits.cooldown
+        for name in (item.name for item in plan.changes):
+            key, state = (self.provider.name, name), self.states[name]
             lockout = active(
                 self.memory.lockouts,
-                item.provider,
-                provider.account(item.name),
-                item.name,
+                self.provider.name,
+                self.provider.account(name),
+                name,
                 now,
-                provider.fingerprint(item.name, self.memory.salt) if self.memory.lockouts else "",
+                self.provider.fingerprint(name, self.memory.salt) if self.memory.lockouts else "",
             )
             state.locked = lockout is not None
-            allowed = self.memory.requests.get(key, 0.0) + provider.traits.cooldown
+            allowed = next_allowed(self.memory.requests.get(key), cooldown, now)
             if lockout is not None:
                 holds[key] = lockout.reason
                 if lockout.until is not None:
                     state.not_before = lockout.until
-            elif now < allowed <= now + provider.traits.cooldown:
-                holds[key] = f"{item.provider} is asked for one host at most every {provider.traits.cooldown:g} s"
+            elif now < allowed:
+                holds[key] = f"{self.provider.name} is asked for one host at most every {cooldown:g} s"
                 state.not_before = allowed
         return holds
 
-    async def _read(self, want: Want, now: float) -> bool:
-        state = self.states[want.provider, want.name]
+    async def _read(self, want: Want, now: float, gate: asyncio.Semaphore) -> bool:
+        state = self.states[want.name]
         try:
-            rrsets = await self.providers[want.provider].read(want.name)
+            async with gate:
+                rrsets = await self.provider.read(want.name)
         except ProviderError as error:
-            await self._failed(want.provider, want.name, error, now, "read", 0.0)
+            await self._failed(want.name, error, now, "read", 0.0)
             return False
         state.last_read = now
-        known = tuple(self._published(want.provider, want.name).values())
+        known = tuple(self._published(want.name).values())
         if known and set(known) != set(rrsets) and state.last_sync:
             detail = f"{want.name.text} was changed by somebody else: {_told(known)} -> {_told(rrsets)}"
             await self.memory.happened(Event(now, "drift", want.name.text, detail))
             log.warning("drift found", name=want.name.text, provider=want.provider, now=_told(rrsets))
         await self.memory.read(want.provider, want.name, rrsets, now)
-        if not diff(self._published(want.provider, want.name), [want]).changes:
+        if not diff(self._published(want.name), [want]).changes:
             state.succeeded(now)
         return True
 
     async def _apply(self, item: NameChange, gate: asyncio.Semaphore) -> Outcome:
-        state = self.states[item.provider, item.name]
+        state = self.states[item.name]
         async with gate, self._counted_as_under_way():
             started, now = self._clock.monotonic(), self._clock.time()
             summary = "; ".join(str(change) for change in item.changes)
             await self.memory.asked(item.provider, item.name, now)
             try:
-                await self.providers[item.provider].apply(item)
+                await self.provider.apply(item)
             except ProviderError as error:
-                await self._failed(item.provider, item.name, error, now, summary, self._clock.monotonic() - started)
+                await self._failed(item.name, error, now, summary, self._clock.monotonic() - started)
                 return Outcome(item, ok=False, code=error.code, detail=str(error))
             seconds = self._clock.monotonic() - started
             update = Update(self._clock.time(), item.provider, item.name.text, summary, True, "ok", "", seconds)
@@ -297,15 +307,13 @@ class Reconciler:
             if not self._under_way:
                 self._idle.set()
 
-    async def _failed(
-        self, provider: str, name: Name, error: ProviderError, now: float, summary: str, seconds: float
-    ) -> None:
-        state = self.states[provider, name]
+    async def _failed(self, name: Name, error: ProviderError, now: float, summary: str, seconds: float) -> None:
+        provider, state = self.provider.name, self.states[name]
         state.error = str(error)
         state.retry = state.retry.after_failure()
         if isinstance(error, ProviderLocked):
-            fingerprint = self.providers[provider].fingerprint(name, self.memory.salt)
-            lockout = lockout_for(error, provider, self.providers[provider].account(name), name, now, fingerprint)
+            fingerprint = self.provider.fingerprint(name, self.memory.salt)
+            lockout = lockout_for(error, provider, self.provider.account(name), name, now, fingerprint)
             await self.memory.locked(lockout)
             await self.memory.happened(Event(now, "lockout", provider, lockout.reason))
             state.locked, state.held = True, lockout.reason
@@ -320,24 +328,14 @@ class Reconciler:
         self._metrics.esddns_failures.inc()
         log.warning("update failed", name=name.text, provider=provider, code=error.code, reason=str(error))
 
-    def _published(self, provider: str, name: Name) -> dict[tuple[str, Name, int], RRset]:
-        found = ((provider, name, rtype) for rtype in FAMILIES)
+    def _published(self, name: Name) -> dict[tuple[str, Name, int], RRset]:
+        found = ((self.provider.name, name, rtype) for rtype in FAMILIES)
         return {key: self.memory.published[key] for key in found if key in self.memory.published}
 
-    def _is_in_sync(self, key: tuple[str, Name]) -> bool:
-        state, published = self.states[key], self._published(*key)
-        return bool(state.wanted) and all(published.get((*key, item.type)) == item for item in state.wanted)
-
-    def _count(self, plan: Plan) -> None:
-        for spec in self.names:
-            self._metrics.in_sync.labels(spec.name.text, spec.provider).set(self._is_in_sync(spec.key))
-        for name in self.providers:
-            self._metrics.lockouts.labels(name).set(sum(item.provider == name for item in self.memory.lockouts))
-        self._metrics.held.set(len(plan.held))
-        in_sync = all(self._is_in_sync(spec.key) for spec in self.names if spec.enabled)
-        self._metrics.esddns_in_sync.set(in_sync)
-        synced = [state.last_sync for state in self.states.values()]
-        self._metrics.esddns_last_update.set(max(synced, default=0.0))
+    def is_in_sync(self, name: Name) -> bool:
+        """Whether the provider is known to hold what the name should."""
+        wanted, published = self.states[name].wanted, self._published(name)
+        return bool(wanted) and all(published.get((self.provider.name, name, item.type)) == item for item in wanted)
 
 
 _COUNTED = frozenset(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
 from homing import __version__
+from homing.app.memory import Memory
+from homing.app.names import NameSpec
 from homing.app.reconcile import Reconciler
 from homing.dns.authority import Authority
 from homing.model.address import Address, Family
@@ -28,7 +30,9 @@ SHOWN_CHANGES = 20
 
 
 def build_state(
-    reconciler: Reconciler,
+    reconcilers: Mapping[str, Reconciler],
+    specs: Iterable[NameSpec],
+    memory: Memory,
     verdicts: Mapping[Family, Verdict],
     families: tuple[Family, ...],
     authority: Authority,
@@ -44,17 +48,16 @@ def build_state(
     demo: bool,
 ) -> StateView:
     """Everything at one moment."""
-    memory = reconciler.memory
     return StateView(
         version=__version__,
         host=socket.gethostname(),
         origin=origin,
         started=started,
         at=now,
-        addresses=tuple(_family(family, reconciler, verdicts.get(family)) for family in families),
+        addresses=tuple(_family(family, memory, verdicts.get(family)) for family in families),
         own_addresses=tuple(str(address) for address in own),
-        names=tuple(_names(reconciler, now)),
-        providers=tuple(_providers(reconciler, types, now)),
+        names=tuple(_name(spec, reconcilers[spec.provider], now) for spec in specs),
+        providers=tuple(_provider(reconciler, types, now) for reconciler in reconcilers.values()),
         zones=tuple(
             ZoneView(str(zone.origin), zone.serial, sum(len(item.rdatas) for item in zone.rrsets()) + 1)
             for zone in authority.zones.loaded.values()
@@ -67,8 +70,8 @@ def build_state(
     )
 
 
-def _family(family: Family, reconciler: Reconciler, verdict: Verdict | None) -> FamilyView:
-    good = reconciler.memory.good.get(family)
+def _family(family: Family, memory: Memory, verdict: Verdict | None) -> FamilyView:
+    good = memory.good.get(family)
     known = FamilyView(
         family=family.value,
         address=str(good.address) if good else "",
@@ -104,45 +107,32 @@ def _family(family: Family, reconciler: Reconciler, verdict: Verdict | None) -> 
     )
 
 
-def _names(reconciler: Reconciler, now: float) -> list[NameView]:
-    views: list[NameView] = []
-    for spec in reconciler.names:
-        state = reconciler.states[spec.key]
-        word, detail = reconciler.status(spec)
-        published = [
-            value for key, item in reconciler.memory.published.items() if key[:2] == spec.key for value in item.values
-        ]
-        views.append(
-            NameView(
-                fqdn=spec.name.text,
-                provider=spec.provider,
-                source=spec.source.kind,
-                ttl=spec.ttl,
-                wanted=tuple(value for item in state.wanted for value in item.values),
-                published=tuple(published),
-                state=word,
-                detail=detail,
-                last_sync=state.last_sync,
-                next_turn=reconciler.next_turn(spec, now) if spec.enabled else 0.0,
-            )
-        )
-    return views
+def _name(spec: NameSpec, reconciler: Reconciler, now: float) -> NameView:
+    state = reconciler.states[spec.name]
+    word, detail = reconciler.status(spec)
+    published = (item for key, item in reconciler.memory.published.items() if key[:2] == spec.key)
+    return NameView(
+        fqdn=spec.name.text,
+        provider=spec.provider,
+        source=spec.source.kind,
+        ttl=spec.ttl,
+        wanted=tuple(value for item in state.wanted for value in item.values),
+        published=tuple(value for item in published for value in item.values),
+        state=word,
+        detail=detail,
+        last_sync=state.last_sync,
+        next_turn=reconciler.next_turn(spec, now) if spec.enabled else 0.0,
+    )
 
 
-def _providers(reconciler: Reconciler, types: Mapping[str, str], now: float) -> list[ProviderView]:
-    return [
-        ProviderView(
-            name,
-            types.get(name, name),
-            provider.traits.readable,
-            tuple(
-                LockoutView(item.host, item.code, item.reason, item.since, item.until or 0.0)
-                for item in reconciler.memory.lockouts
-                if item.provider == name and (item.until is None or item.until > now)
-            ),
-        )
-        for name, provider in reconciler.providers.items()
-    ]
+def _provider(reconciler: Reconciler, types: Mapping[str, str], now: float) -> ProviderView:
+    name = reconciler.provider.name
+    lockouts = (
+        LockoutView(item.host, item.code, item.reason, item.since, item.until or 0.0)
+        for item in reconciler.memory.lockouts
+        if item.provider == name and (item.until is None or item.until > now)
+    )
+    return ProviderView(name, types.get(name, name), reconciler.provider.traits.readable, tuple(lockouts))
 
 
 def change_views(

@@ -139,10 +139,9 @@ class _Follower:
                     retry = retry.after_failure()
                     pause = min(retry.seconds(self.chance), self.settings.interval)
                 await self._between(verdict, pause)
-            await self.clock.sleep(self._gap(began))
-
-    def _gap(self, began: float) -> float:
-        return max(began + TRIGGER_GAP - self.clock.monotonic(), 0.0)
+            gap = began + TRIGGER_GAP - self.clock.monotonic()
+            if gap > 0:
+                await self.clock.sleep(gap)
 
     async def _round(self) -> Verdict:
         return await run_round(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
 import socket
 from collections.abc import Iterable
 
@@ -113,10 +112,12 @@ def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
 def _socket(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
     service = f"DNS over {'UDP' if kind is socket.SOCK_DGRAM else 'TCP'}"
     try:
+        if not host or not 0 <= port < 2**16:  # getaddrinfo takes the one for all addresses and cuts off the other
+            raise ValueError
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=kind, flags=socket.AI_NUMERICHOST | socket.AI_PASSIVE
         )[0]
-    except (OSError, OverflowError, UnicodeError):
+    except (OSError, ValueError):
         raise ListenError(
             service, host, port, "that is not an IP address and a port", "write them like 127.0.0.1 and 5300"
         ) from None
@@ -136,10 +137,9 @@ def _socket(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
         sock.bind(address)
         if kind is socket.SOCK_STREAM:
             sock.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         if sock is not None:
             sock.close()
-        number = getattr(error, "errno", None) or 0
-        remedy = _REMEDIES.get(number, "choose another address or port")
-        raise ListenError(service, host, port, os.strerror(number) if number else str(error), remedy) from None
+        remedy = _REMEDIES.get(error.errno or 0, "choose another address or port")
+        raise ListenError(service, host, port, error.strerror or str(error), remedy) from None
     return sock

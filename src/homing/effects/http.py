@@ -151,6 +151,8 @@ class HttpClient:
                 limit=32,
                 limit_per_host=4,
                 ttl_dns_cache=10,
+                # A kept connection dies silently when this machine's address changes, just when it is needed.
+                force_close=True,
                 socket_factory=_stable_socket,
             )
             session = aiohttp.ClientSession(

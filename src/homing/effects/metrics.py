@@ -52,7 +52,7 @@ class Metrics:
             "homing_name_in_sync", "Whether a name holds what it should.", ("fqdn", "provider"), registry=own
         )
         self.lockouts = Gauge("homing_provider_lockouts", "Pauses in force.", ("provider",), registry=own)
-        self.held = Gauge("homing_plan_held_changes", "Changes that the guard holds back.", registry=own)
+        self.held = Gauge("homing_plan_held_changes", "Changes that the guard holds back.", ("provider",), registry=own)
         self.store_errors = Counter("homing_store_errors", "Writes to the state directory that failed.", registry=own)
         self.dns_queries = Counter(
             "homing_dns_queries", "Queries answered by the built-in server.", ("transport", "rcode"), registry=own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from homing.model.rrset import RRset, type_name
@@ -10,33 +11,36 @@ from homing.plan.diff import Action, Change, NameChange, Plan
 _SIGNS = {Action.CREATE: "+", Action.REPLACE: "~", Action.DELETE: "-"}
 
 
-def plan_as_text(plan: Plan, *, done: bool = False) -> str:
-    """A line a change, grouped by provider, with the reason behind what is held and the plan's hash below."""
-    if not plan.changes:
+def plans_as_text(plans: Iterable[Plan], *, done: bool = False) -> str:
+    """A line a change, under each provider and the hash of its plan, with the reason behind what is held."""
+    plans = [plan for plan in plans if plan.changes]
+    if not plans:
         return "Nothing to change: every name holds what it should."
     lines: list[str] = []
-    provider = ""
-    for item in plan.changes:
-        if item.provider != provider:
-            provider = item.provider
-            lines.append(f"{provider}:")
-        lines += [f"  {_SIGNS[change.action]} {item.name.text} {change}" for change in item.changes]
-        if item.held:
-            lines.append(f"    held: {item.held}")
-    passing, held = len(plan.passing), len(plan.held)
-    verb = "tried" if done else "to change"
-    lines.append(f"Plan {plan.hash}: {passing} {'name' if passing == 1 else 'names'} {verb}, {held} held.")
+    for plan in plans:
+        lines.append(f"{plan.changes[0].provider} (plan {plan.hash}):")
+        for item in plan.changes:
+            lines += [f"  {_SIGNS[change.action]} {item.name.text} {change}" for change in item.changes]
+            if item.held:
+                lines.append(f"    held: {item.held}")
+    passing, held = sum(len(plan.passing) for plan in plans), sum(len(plan.held) for plan in plans)
+    lines.append(
+        f"{passing} {'name' if passing == 1 else 'names'} {'changed or tried' if done else 'to change'}, {held} held."
+    )
     return "\n".join(lines)
 
 
-def plan_as_data(plan: Plan) -> dict[str, Any]:
-    """The plan as plain data; TTLs in seconds."""
-    return {"hash": plan.hash, "changes": [_name(item) for item in plan.changes]}
+def plans_as_data(plans: Iterable[Plan]) -> list[dict[str, Any]]:
+    """The plans as plain data; TTLs in seconds."""
+    return [
+        {"provider": plan.changes[0].provider, "hash": plan.hash, "changes": [_name(item) for item in plan.changes]}
+        for plan in plans
+        if plan.changes
+    ]
 
 
 def _name(item: NameChange) -> dict[str, Any]:
     return {
-        "provider": item.provider,
         "name": item.name.text,
         "held": item.held or None,
         "changes": [_change(change) for change in item.changes],

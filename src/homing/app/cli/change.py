@@ -24,13 +24,13 @@ def plan_command(config: Path | None, state: Path | None, as_json: bool) -> None
     \b
     Examples:
       homing plan -c homing.toml
-      homing plan --json | jq '.changes[] | .name'
+      homing plan --json | jq '.plans[].changes[].name'
 
     Exit status: 0; 1 when something could not be read.
     """
     from homing.app.once import plan_once
     from homing.effects.log import configure
-    from homing.plan.render import plan_as_data, plan_as_text
+    from homing.plan.render import plans_as_data, plans_as_text
 
     loaded = load(config)
     configure("error")
@@ -38,11 +38,10 @@ def plan_command(config: Path | None, state: Path | None, as_json: bool) -> None
     if as_json:
         import json
 
-        click.echo(
-            json.dumps({**plan_as_data(result.plan), "unknown": result.unknown, "errors": result.errors}, indent=2)
-        )
+        data = {"plans": plans_as_data(result.plans), "unknown": result.unknown, "errors": result.errors}
+        click.echo(json.dumps(data, indent=2))
     else:
-        click.echo(plan_as_text(result.plan))
+        click.echo(plans_as_text(result.plans))
         _tell(result.unknown, result.errors)
     sys.exit(1 if result.errors else 0)
 
@@ -67,7 +66,7 @@ def apply_command(config: Path | None, state: Path | None, accept: str, as_json:
     """
     from homing.app.once import apply_once
     from homing.effects.log import configure
-    from homing.plan.render import plan_as_data, plan_as_text
+    from homing.plan.render import plans_as_data, plans_as_text
 
     loaded = load(config)
     configure("error")
@@ -75,12 +74,12 @@ def apply_command(config: Path | None, state: Path | None, accept: str, as_json:
     if as_json:
         import json
 
-        data = {**plan_as_data(result.plan), "outcomes": result.outcomes, "unknown": result.unknown}
-        click.echo(json.dumps({**data, "errors": result.errors}, indent=2))
+        data = {"plans": plans_as_data(result.plans), "outcomes": result.outcomes}
+        click.echo(json.dumps({**data, "unknown": result.unknown, "errors": result.errors}, indent=2))
     else:
-        click.echo(plan_as_text(result.plan, done=True))
+        click.echo(plans_as_text(result.plans, done=True))
         _tell(result.unknown, result.errors)
-    sys.exit(1 if result.errors or result.plan.held else 0)
+    sys.exit(1 if result.errors or any(plan.held for plan in result.plans) else 0)
 
 
 def _tell(unknown: list[str], errors: list[str]) -> None:

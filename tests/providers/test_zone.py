@@ -1,0 +1,222 @@
+"""The own zone as a provider: versions, serials, what is saved before it counts."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv4Address
+
+import pytest
+
+from homing.dns.authority import Authority
+from homing.effects.clock import ManualClock
+from homing.errors import ModelError, ProviderBusy, ProviderRefused, StoreError
+from homing.model.address import Family
+from homing.model.name import parse_name
+from homing.model.rrset import RRType, rrset
+from homing.model.zone import Zone
+from homing.plan import NameChange
+from homing.providers.zone import ZoneProvider, ZoneTemplate, zone_template
+from tests.providers.changes import change
+
+ORIGIN = parse_name("example.net")
+WWW = parse_name("www.example.net")
+NS1 = parse_name("ns1.example.net")
+NOW = 1_700_000_000.0
+TEMPLATE = zone_template(ORIGIN, {NS1: [IPv4Address("192.0.2.53")]}, parse_name("admin.example.net"))
+
+
+class House:
+    """A provider with its authority and its disk."""
+
+    def __init__(self, *templates: ZoneTemplate, now: float = NOW) -> None:
+        self.authority = Authority()
+        self.saved: list[Zone] = []
+        self.full = False
+        self.provider = ZoneProvider("own", self.authority, templates or (TEMPLATE,), self._save, ManualClock(now))
+
+    async def _save(self, zone: Zone) -> None:
+        if self.full:
+            raise StoreError("/state: no space left")
+        await asyncio.sleep(0)
+        self.saved.append(zone)
+
+    @property
+    def zone(self) -> Zone:
+        """The version served."""
+        served = self.authority.zone(ORIGIN)
+        assert served is not None
+        return served
+
+    async def addresses(self) -> set[str]:
+        """What www holds."""
+        return {value for item in await self.provider.read(WWW) for value in item.values}
+
+
+async def started(*templates: ZoneTemplate, last_good: tuple[Zone, ...] = (), now: float = NOW) -> House:
+    house = House(*templates, now=now)
+    await house.provider.start(last_good)
+    return house
+
+
+async def test_it_is_readable_and_not_public() -> None:
+    """Private addresses may go there, and what is there can be read."""
+    traits = House().provider.traits
+    assert (traits.readable, traits.public) == (True, False)
+
+
+async def test_without_state_the_serial_is_unix_time() -> None:
+    """The first version ever has the time as its serial, is saved and served."""
+    house = await started()
+    assert house.zone.serial == int(NOW)
+    assert house.saved == [house.zone]
+    assert {item.type for item in house.zone.rrsets()} == {RRType.NS, RRType.A}
+    assert house.zone.soa.mname == NS1
+
+
+async def test_a_change_is_saved_before_it_is_served() -> None:
+    """While the next version is being saved the version before is served."""
+    house = await started()
+    served_while_saving: list[int] = []
+    house.authority.listen(lambda old, new: served_while_saving.append(len(house.saved)))
+    await house.provider.apply(change("www.example.net", [], "192.0.2.1", "2001:db8::1"))
+    assert served_while_saving == [2]
+    assert house.saved[-1] is house.zone
+    assert house.zone.serial == int(NOW) + 1
+    assert await house.addresses() == {"192.0.2.1", "2001:db8::1"}
+
+
+async def test_a_full_disk_keeps_the_version_before() -> None:
+    """What cannot be saved is not served; the provider is busy and the next attempt works."""
+    house = await started()
+    wanted = change("www.example.net", [], "192.0.2.1")
+    house.full = True
+    with pytest.raises(ProviderBusy, match="no space left"):
+        await house.provider.apply(wanted)
+    assert (house.zone.serial, await house.addresses()) == (int(NOW), set())
+    house.full = False
+    await house.provider.apply(wanted)
+    assert (house.zone.serial, await house.addresses()) == (int(NOW) + 1, {"192.0.2.1"})
+
+
+async def test_an_equal_change_leaves_serial_and_disk_alone() -> None:
+    """The same content again is neither saved nor a new version."""
+    house = await started()
+    wanted = change("www.example.net", [], "192.0.2.1")
+    await house.provider.apply(wanted)
+    await house.provider.apply(wanted)
+    assert (house.zone.serial, len(house.saved)) == (int(NOW) + 1, 2)
+
+
+async def test_a_family_goes_alone() -> None:
+    """Removing the IPv6 address keeps the IPv4 address; removing all removes the name."""
+    house = await started()
+    await house.provider.apply(change("www.example.net", [], "192.0.2.1", "2001:db8::1"))
+    await house.provider.apply(change("www.example.net", ["192.0.2.1", "2001:db8::1"], "192.0.2.1", gone=[Family.V6]))
+    assert await house.addresses() == {"192.0.2.1"}
+    await house.provider.apply(change("www.example.net", ["192.0.2.1"], gone=[Family.V4]))
+    assert WWW not in house.zone.nodes
+
+
+async def test_changes_at_the_same_time_are_all_kept() -> None:
+    """Twenty names changed at once are twenty versions, none of which loses another's name."""
+    house = await started()
+    await asyncio.gather(
+        *(house.provider.apply(change(f"n{number}.example.net", [], "192.0.2.1")) for number in range(20))
+    )
+    assert house.zone.serial == int(NOW) + 20
+    assert len(house.provider.changeable()) == 20
+
+
+async def test_a_restart_serves_the_last_good_version_with_its_serial() -> None:
+    """The same content after a restart has the same serial and needs no disk; the time does not matter."""
+    before = await started()
+    await before.provider.apply(change("www.example.net", [], "192.0.2.1"))
+    after = House(now=NOW + 86400)
+    after.full = True
+    await after.provider.start([before.saved[-1]])
+    assert after.zone == before.zone
+    assert await after.addresses() == {"192.0.2.1"}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        zone_template(ORIGIN, {NS1: [IPv4Address("192.0.2.54")]}, parse_name("admin.example.net")),
+        zone_template(ORIGIN, {NS1: [IPv4Address("192.0.2.53")]}, parse_name("other.example.net")),
+    ],
+)
+async def test_a_restart_with_other_settings_is_the_next_version(template: ZoneTemplate) -> None:
+    """A changed static record or SOA field is one version on, and saved; addresses published before stay."""
+    before = await started()
+    await before.provider.apply(change("www.example.net", [], "192.0.2.1"))
+    after = await started(template, last_good=(before.zone,))
+    assert after.zone.serial == before.zone.serial + 1
+    assert after.saved == [after.zone]
+    assert await after.addresses() == {"192.0.2.1"}
+
+
+async def test_new_settings_while_running_start_from_what_is_served() -> None:
+    """A provider made anew on the same authority goes on from the version served, whatever the disk says."""
+    house = await started()
+    old = house.zone
+    await house.provider.apply(change("www.example.net", [], "192.0.2.1"))
+    again = ZoneProvider("own", house.authority, [TEMPLATE], house._save, ManualClock(NOW))
+    await again.start([old])
+    assert house.zone.serial == int(NOW) + 1
+    assert await house.addresses() == {"192.0.2.1"}
+
+
+async def test_a_name_outside_is_refused_with_the_zones_there_are() -> None:
+    """Reading and changing a name in none of the zones is refused, with a remedy."""
+    house = await started()
+    with pytest.raises(ProviderRefused, match=r"www.other.test is in none of its zones \(example.net\); add the zone"):
+        await house.provider.read(parse_name("www.other.test"))
+    with pytest.raises(ProviderRefused):
+        await house.provider.apply(change("www.other.test", [], "192.0.2.1"))
+
+
+async def test_a_fixed_record_cannot_be_overwritten() -> None:
+    """The address of the name server comes from the settings and stays."""
+    house = await started()
+    with pytest.raises(ProviderRefused, match="fixed record"):
+        await house.provider.apply(change("ns1.example.net", ["192.0.2.53"], "192.0.2.99"))
+    assert house.zone.serial == int(NOW)
+
+
+async def test_an_address_beside_a_cname_is_refused() -> None:
+    """A change that makes an impossible zone is refused and changes nothing."""
+    alias = rrset(WWW, RRType.CNAME, 60, [NS1.wire])
+    house = await started(ZoneTemplate(ORIGIN, TEMPLATE.soa, (*TEMPLATE.static, alias)))
+    with pytest.raises(ProviderRefused, match="CNAME"):
+        await house.provider.apply(change("www.example.net", [], "192.0.2.1"))
+    assert house.zone.serial == int(NOW)
+
+
+async def test_before_the_start_it_is_busy() -> None:
+    """A zone that is not loaded yet is no reason to give up."""
+    with pytest.raises(ProviderBusy):
+        await House().provider.read(WWW)
+
+
+async def test_the_lower_zone_takes_the_name() -> None:
+    """With a zone and a zone below it the change goes to the longer match."""
+    below = zone_template(
+        parse_name("sub.example.net"), {parse_name("ns.example.org"): []}, parse_name("admin.example.net")
+    )
+    house = await started(TEMPLATE, below)
+    await house.provider.apply(change("a.sub.example.net", [], "192.0.2.1"))
+    served = house.authority.zone(parse_name("sub.example.net"))
+    assert served is not None
+    assert (house.zone.serial, served.serial) == (int(NOW), int(NOW) + 1)
+
+
+@pytest.mark.parametrize("servers", [{}, {NS1: []}])
+def test_a_zone_needs_a_server_and_its_glue(servers: dict[object, object]) -> None:
+    """No name server, or one inside the zone without an address, is an error."""
+    with pytest.raises(ModelError, match="name server"):
+        zone_template(ORIGIN, servers, parse_name("admin.example.net"))  # type: ignore[arg-type]
+
+
+def test_changes_are_what_plan_makes() -> None:
+    """The changes used here are those of plan.diff."""
+    assert isinstance(change("www.example.net", [], "192.0.2.1"), NameChange)
