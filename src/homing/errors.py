@@ -4,6 +4,7 @@ HomingError
 ├── ConfigError            a setting is wrong: names the file, the key and the remedy
 ├── ModelError             a value is not what it claims to be (also a ValueError)
 ├── MessageError           a DNS or STUN message cannot be read
+├── ResolveError           a host name has no address, or the resolver does not say
 ├── ObservationError       one observer could not say the address
 ├── ListenError            an address and port cannot be listened on
 ├── StoreError             the state directory cannot be used
@@ -37,6 +38,10 @@ class ModelError(HomingError, ValueError):
 
 class MessageError(HomingError):
     """A wire message cannot be read."""
+
+
+class ResolveError(HomingError):
+    """A host name has no address of the family asked for, or the resolver does not say."""
 
 
 class ObservationError(HomingError):

@@ -7,10 +7,10 @@ import threading
 
 from homing.detect.ask import NetworkAsk
 from homing.detect.observers import HttpService, Interfaces, Observer, StunServer
-from homing.detect.resolve import Resolver
 from homing.detect.round import RoundSettings, run_round, run_rounds
 from homing.effects.clock import ManualClock, SystemClock, settle
 from homing.effects.http import HttpClient
+from homing.effects.resolve import Resolver
 from homing.model.address import Family, parse_address
 from homing.model.observation import Observation, Outcome, Verdict
 from tests.detect.fakes import SERVERS, A, B, ScriptedAsk

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from homing.detect.interface import has_route, source_address
 from homing.detect.observers import HttpService, Interfaces, Observer, StunServer, literal
-from homing.detect.resolve import Resolver
 from homing.detect.stun import ask_stun
 from homing.detect.whoami import ask_whoami
 from homing.detect.whoami_message import TYPE_A, TYPE_AAAA
 from homing.effects.clock import Clock
 from homing.effects.http import HttpClient
-from homing.errors import ObservationError
+from homing.effects.resolve import Resolver
+from homing.errors import ObservationError, ResolveError
 from homing.model.address import Address, Family, Network, Reach, family_of, publishable, reach_of
 from homing.model.observation import Method, Observation
 
@@ -46,7 +46,7 @@ class NetworkAsk:
             failure = judge(observer.method, address, family, self._accept)
         except TimeoutError:
             failure = f"no answer within {timeout:.3g} s"
-        except ObservationError as error:
+        except (ObservationError, ResolveError) as error:
             failure = str(error)
         except OSError as error:
             failure = _sentence(error, family)

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from homing import __version__
+from homing.effects.clock import SystemClock
+from homing.effects.resolve import Resolver
 from homing.errors import HomingError
 from homing.model.address import Family
 
 if TYPE_CHECKING:
     import aiohttp
+    from aiohttp.abc import AbstractResolver
 
 USER_AGENT = f"Homing/{__version__} (+https://homing.dev)"
 """Names program, version and contact, as dyndns2 services demand."""
@@ -63,9 +66,10 @@ def prefer_stable_source(sock: socket.socket) -> None:
 class HttpClient:
     """An HTTP client with one connection pool a family, made when first used. Close it with ``aclose``."""
 
-    def __init__(self, *, ca_file: Path | None = None) -> None:
+    def __init__(self, *, ca_file: Path | None = None, resolver: Resolver | None = None) -> None:
         self._ca_file = ca_file
         self._sessions: dict[Family | None, aiohttp.ClientSession] = {}
+        self._resolver = resolver or Resolver(SystemClock())
 
     async def __aenter__(self) -> Self:
         return self
@@ -150,7 +154,8 @@ class HttpClient:
                 ssl=context,
                 limit=32,
                 limit_per_host=4,
-                ttl_dns_cache=10,
+                resolver=_house_resolver(self._resolver),
+                use_dns_cache=False,
                 # A kept connection dies silently when this machine's address changes, just when it is needed.
                 force_close=True,
                 socket_factory=_stable_socket,
@@ -163,6 +168,43 @@ class HttpClient:
             session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             self._sessions[family] = session
         return self._sessions[family]
+
+
+def _house_resolver(resolver: Resolver) -> AbstractResolver:
+    """The house's resolver for aiohttp, whose own would hold up the end of the process when the system's hangs."""
+    from aiohttp import abc
+
+    class HouseResolver(abc.AbstractResolver):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+        ) -> list[abc.ResolveResult]:
+            wanted = [known for known in Family if family in (socket.AF_UNSPEC, _SOCKET_FAMILY[known])]
+            answers = await asyncio.gather(*(resolver.resolve(host, known) for known in wanted), return_exceptions=True)
+            problem: BaseException | None = None
+            found: list[abc.ResolveResult] = []
+            for known, answer in zip(wanted, answers, strict=True):
+                if isinstance(answer, BaseException):
+                    problem = answer
+                    continue
+                found += [
+                    abc.ResolveResult(
+                        hostname=host,
+                        host=str(address),
+                        port=port,
+                        family=_SOCKET_FAMILY[known],
+                        proto=0,
+                        flags=socket.AI_NUMERICHOST,
+                    )
+                    for address in answer
+                ]
+            if not found:
+                raise OSError(str(problem)) from problem
+            return found
+
+        async def close(self) -> None:
+            """Nothing to let go of."""
+
+    return HouseResolver()
 
 
 def _stable_socket(info: Any) -> socket.socket:

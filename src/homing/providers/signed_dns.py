@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import socket
+import errno
 import struct
 from typing import TYPE_CHECKING
 
+from homing.effects.clock import SystemClock
+from homing.effects.resolve import Resolver
 from homing.effects.secret import Secret
-from homing.errors import ConfigError, ProviderBusy, ProviderError, ProviderLocked, ProviderRefused
+from homing.errors import ConfigError, ProviderBusy, ProviderError, ProviderLocked, ProviderRefused, ResolveError
+from homing.model.address import Family
 from homing.providers.credentials import reveal
 
 if TYPE_CHECKING:
@@ -22,6 +25,9 @@ ALGORITHMS = ("hmac-sha256", "hmac-sha512", "hmac-sha384", "hmac-sha224", "hmac-
 
 RETRY_AFTER = 1800.0
 """Seconds to leave a server alone that denies the key what it needs: the remedy is at the server, unseen from here."""
+
+CONNECT_PATIENCE = 4.0
+"""Seconds for a connection to one address of a server that has several."""
 
 _HMAC_MD5 = "hmac-md5.sig-alg.reg.int"
 _AGAIN = "it is tried again by itself"
@@ -44,6 +50,7 @@ class SignedServer:
         self.algorithm = algorithm.lower()
         self._provider = provider
         self._key = key
+        self._resolver = Resolver(SystemClock())
 
     async def exchange(self, query: dns.message.Message, fqdn: str) -> tuple[int, dns.message.Message | None]:
         """Sign a query or update, send it, and give the response code and, when it was signed, the response.
@@ -118,7 +125,7 @@ class SignedServer:
         """One message each way (RFC 7766, section 8: two octets of length before each)."""
         writer: asyncio.StreamWriter | None = None
         try:
-            reader, writer = await asyncio.open_connection(self.host, self.port, happy_eyeballs_delay=0.25)
+            reader, writer = await self._connect()
             writer.write(struct.pack("!H", len(wire)) + wire)
             await writer.drain()
             (length,) = struct.unpack("!H", await reader.readexactly(2))
@@ -127,7 +134,7 @@ class SignedServer:
             raise self._busy("reset", fqdn, "the server closed the connection without an answer") from None
         except ConnectionResetError:
             raise self._busy("reset", fqdn, "the server reset the connection") from None
-        except socket.gaierror:
+        except ResolveError:
             raise self._busy("dns", fqdn, f"the name {self.host} could not be resolved") from None
         except OSError as error:
             reason = error.strerror or "the connection failed"
@@ -135,6 +142,22 @@ class SignedServer:
         finally:
             if writer is not None:
                 writer.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the first address of the server that takes one. Raises OSError and ResolveError."""
+        failure: OSError | ResolveError = ResolveError(self.host)
+        for family in Family:
+            try:
+                addresses = await self._resolver.resolve(self.host, family)
+            except ResolveError:
+                continue
+            for address in addresses:
+                try:
+                    async with asyncio.timeout(CONNECT_PATIENCE):
+                        return await asyncio.open_connection(str(address), self.port)
+                except (OSError, TimeoutError) as error:
+                    failure = OSError(errno.ETIMEDOUT, "no connection") if isinstance(error, TimeoutError) else error
+        raise failure
 
     def _busy(self, code: str, fqdn: str, text: str) -> ProviderBusy:
         return ProviderBusy(code, f"provider {self._provider}: {text} (for {fqdn}); {_AGAIN}")

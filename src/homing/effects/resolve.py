@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from homing.effects.clock import Clock
-from homing.errors import ModelError, ObservationError
+from homing.errors import ModelError, ResolveError
 from homing.model.address import Address, Family, family_of, parse_address
 
 Lookup = Callable[[str, Family], list[str]]
@@ -37,8 +37,8 @@ def system_lookup(host: str, family: Family) -> list[str]:
 class Resolver:
     """Looks host names up.
 
-    Each look-up has a daemon thread of its own, so that a hung resolver delays neither the round that asked nor the
-    end of the process. Answers are used for ``FRESH`` seconds, and beyond that when asking again fails: a line that
+    Each look-up has a daemon thread of its own, so that a hung resolver delays neither whoever asked nor the end
+    of the process. Answers are used for ``FRESH`` seconds, and beyond that when asking again fails: a line that
     just came back has no working resolver yet.
     """
 
@@ -49,13 +49,16 @@ class Resolver:
         self._known: dict[tuple[str, Family], tuple[float, tuple[Address, ...]]] = {}
 
     async def resolve(self, host: str, family: Family) -> tuple[Address, ...]:
-        """The addresses of a host in one family, at least one. Raises ObservationError."""
+        """The addresses of a host in one family, at least one. Raises ResolveError."""
+        literal = _parse(host)
+        if literal is not None and family_of(literal) is family:
+            return (literal,)
         known = self._known.get((host, family))
         if known is not None and self._clock.monotonic() - known[0] < FRESH:
             return known[1]
         try:
             addresses = await self._ask(host, family)
-        except ObservationError:
+        except ResolveError:
             if known is None:
                 raise
             return known[1]
@@ -66,7 +69,7 @@ class Resolver:
 
     async def _ask(self, host: str, family: Family) -> tuple[Address, ...]:
         if self._free <= 0:
-            raise ObservationError("the system's resolver hangs: too many look-ups are waiting for it")
+            raise ResolveError("the system's resolver hangs: too many look-ups are waiting for it")
         self._free -= 1
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[str]] = loop.create_future()
@@ -75,7 +78,7 @@ class Resolver:
             self._free += 1
             if not future.done():
                 if found is None:
-                    future.set_exception(ObservationError(problem))
+                    future.set_exception(ResolveError(problem))
                 else:
                     future.set_result(found)
 
@@ -93,7 +96,7 @@ class Resolver:
         threading.Thread(target=work, name=f"resolve {host}", daemon=True).start()
         usable = [address for text in await future if (address := _parse(text)) and family_of(address) is family]
         if not usable:
-            raise ObservationError(f"{host} has no {family} address")
+            raise ResolveError(f"{host} has no {family} address")
         return tuple(usable[:MAX_ADDRESSES])
 
 

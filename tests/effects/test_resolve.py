@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from homing.detect.resolve import FRESH, Resolver
 from homing.effects.clock import ManualClock
-from homing.errors import ObservationError
+from homing.effects.resolve import FRESH, Resolver
+from homing.errors import ResolveError
 from homing.model.address import Family, parse_address
 
 
@@ -43,16 +43,16 @@ async def test_an_old_answer_is_better_than_none() -> None:
     broken = True
     await clock.advance(FRESH + 1)
     assert await resolver.resolve("stun.example", Family.V4)
-    with pytest.raises(ObservationError, match=r"the name other\.example could not be resolved"):
+    with pytest.raises(ResolveError, match=r"the name other\.example could not be resolved"):
         await resolver.resolve("other.example", Family.V4)
-    with pytest.raises(ObservationError, match="could not be resolved"):
+    with pytest.raises(ResolveError, match="could not be resolved"):
         await resolver.resolve("stun.example", Family.V6)
 
 
 async def test_a_name_without_addresses_of_the_family_says_so() -> None:
     """Addresses of the other family are of no use."""
     resolver = Resolver(ManualClock(), lambda _host, _family: ["192.0.2.1", "nonsense"])
-    with pytest.raises(ObservationError, match=r"stun\.example has no IPv6 address"):
+    with pytest.raises(ResolveError, match=r"stun\.example has no IPv6 address"):
         await resolver.resolve("stun.example", Family.V6)
 
 
@@ -68,7 +68,7 @@ async def test_hanging_look_ups_are_bounded() -> None:
     resolver = Resolver(clock, lookup, max_threads=2)
     hanging = [asyncio.create_task(resolver.resolve(f"hang{number}", Family.V4)) for number in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(ObservationError, match="hangs"):
+    with pytest.raises(ResolveError, match="hangs"):
         await resolver.resolve("stun.example", Family.V4)
     release.set()
     await asyncio.gather(*hanging)
