@@ -23,7 +23,7 @@ from homing.effects.metrics import Metrics
 from homing.model.address import Address, Family, parse_address
 from homing.model.name import Name
 from homing.model.observation import Outcome, Verdict
-from homing.model.rrset import RRset, RRType, address_rrsets, rrset
+from homing.model.rrset import ADDRESS_TYPES, RRset, RRType, address_rrsets, rrset
 from homing.model.snapshot import zone_to_data
 from homing.model.zone import Zone
 from homing.providers.base import Provider
@@ -107,14 +107,16 @@ class Household:
         self.own = await asyncio.to_thread(own_addresses)
         templates = [self._template(zone) for zone in self._zones]
         provider = ZoneProvider(OWN, self._authority, templates, self._save_zone, self._clock)
-        await provider.start(last_good)
+        kept = [spec for spec in self.names if spec.provider == OWN]
+        wanted = {(spec.name, ADDRESS_TYPES[family]) for spec in kept for family in spec.source.families}
+        await provider.start(last_good, wanted)
         for origin in set(self._authority.zones.loaded) - {zone.origin for zone in self._zones}:
             self._authority.withdraw(origin)
         self._providers[OWN] = provider
         self.types[OWN] = "built-in DNS server"
-        self._forget_names_no_longer_wanted(provider)
+        self._learn_what_is_served(provider)
 
-    def _forget_names_no_longer_wanted(self, provider: ZoneProvider) -> None:
+    def _learn_what_is_served(self, provider: ZoneProvider) -> None:
         """What the own zone holds is known from the zone itself, not from what was once published."""
         for key in [key for key in self.memory.published if key[0] == OWN]:
             del self.memory.published[key]

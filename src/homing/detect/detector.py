@@ -18,7 +18,10 @@ from homing.effects.clock import Clock
 from homing.model.address import Address, Family
 from homing.model.observation import Method, Outcome, Verdict
 
-PROBE_TIMEOUT = 3.0
+PROBE_TRIES = 3
+"""Observers that one probe asks, one after another, until one answers."""
+
+PROBE_TIMEOUT = 1.5
 """Seconds for the answer to a probe."""
 
 TRIGGER_GAP = 1.0
@@ -173,15 +176,23 @@ class _Follower:
                 return
 
     async def _probe_surprises(self, verdict: Verdict) -> bool:
-        """Whether one observer's answer does not fit the verdict, or a round is due for another reason."""
-        observer = self._next_observer()
-        if observer is None:
-            return False
-        answer = await self._unless_woken(self.ask(observer, self.family, PROBE_TIMEOUT))
-        if answer is None or not answer.counts or answer.address in _expected(verdict):
-            return self.wake.is_set()
-        self._suspect(observer, answer.address)
-        return True
+        """Whether one observer's answer does not fit the verdict, or a round is due for another reason.
+
+        One that gives no answer is followed by another at once, so that a dead server does not hide a change.
+        """
+        for _ in range(PROBE_TRIES):
+            observer = self._next_observer()
+            if observer is None:
+                return False
+            answer = await self._unless_woken(self.ask(observer, self.family, PROBE_TIMEOUT))
+            if answer is None:
+                return self.wake.is_set()
+            if answer.counts:
+                if answer.address in _expected(verdict):
+                    return self.wake.is_set()
+                self._suspect(observer, answer.address)
+                return True
+        return self.wake.is_set()
 
     def _suspect(self, observer: Observer, address: Address | None) -> None:
         """Unless the round that follows changes the verdict, this observer is not asked for probes again."""

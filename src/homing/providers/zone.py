@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from homing.dns.authority import Authority
@@ -87,8 +87,11 @@ class ZoneProvider:
         """There are no credentials."""
         return ""
 
-    async def start(self, last_good: Iterable[Zone] = ()) -> None:
+    async def start(self, last_good: Iterable[Zone] = (), wanted: Collection[tuple[Name, int]] | None = None) -> None:
         """Serve the zones: the addresses served already or last good, with what the settings say now.
+
+        ``wanted`` are the names and types that the settings speak of; others are served no more, since leaving
+        them out is a positive statement. None keeps all.
 
         The serial stays while the content does; without a last good version it is Unix time. Raises ModelError when
         the static records contradict each other, StoreError when a new version cannot be saved.
@@ -96,7 +99,8 @@ class ZoneProvider:
         before = {old.origin: old for old in last_good}
         async with self._lock:
             for template in self._templates.values():
-                await self._begin(template, self._authority.zone(template.origin) or before.get(template.origin))
+                old = self._authority.zone(template.origin) or before.get(template.origin)
+                await self._begin(template, old, wanted)
 
     def changeable(self) -> tuple[RRset, ...]:
         """All A and AAAA RRsets in the zones that are not static: what was published here, by whomever."""
@@ -146,11 +150,14 @@ class ZoneProvider:
     async def aclose(self) -> None:
         """Nothing to let go of: the zones stay served until the server ends."""
 
-    async def _begin(self, template: ZoneTemplate, old: Zone | None) -> None:
+    async def _begin(
+        self, template: ZoneTemplate, old: Zone | None, wanted: Collection[tuple[Name, int]] | None
+    ) -> None:
         if old is None:
             new = zone(template.origin, int(self._clock.time()) % 2**32, template.soa, template.static)
         else:
-            new = succeed(old, (*template.static, *self._dynamic(old)), template.soa)
+            kept = (item for item in self._dynamic(old) if wanted is None or item.key in wanted)
+            new = succeed(old, (*template.static, *kept), template.soa)
         if new is not old:
             await self._save(new)
         self._authority.publish(new)

@@ -40,6 +40,11 @@ class Source(Protocol):
         """The word for it in the settings."""
         ...
 
+    @property
+    def families(self) -> frozenset[Family]:
+        """The families it may speak of."""
+        ...
+
     def addresses(self, view: View) -> Sourced:
         """What the name should hold by this view."""
         ...
@@ -72,9 +77,14 @@ class StaticSource:
     fixed: tuple[Address, ...]
     kind: str = "static"
 
+    @property
+    def families(self) -> frozenset[Family]:
+        """Those of the addresses."""
+        return frozenset(family_of(address) for address in self.fixed)
+
     def addresses(self, view: View) -> Sourced:
         """The addresses as written; a family without any is none."""
-        return Sourced(self.fixed, frozenset(Family) - {family_of(address) for address in self.fixed})
+        return Sourced(self.fixed, frozenset(Family) - self.families)
 
 
 @dataclass(frozen=True, slots=True)
