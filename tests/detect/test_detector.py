@@ -99,6 +99,15 @@ async def test_a_probe_notices_a_new_address() -> None:
         assert stage.addresses == [str(A), str(B)]
 
 
+async def test_dead_servers_do_not_hide_a_change() -> None:
+    """A probe goes on from a silent server to the next: with two of five dead, a change is seen within 20 seconds."""
+    async with running() as stage:
+        stage.ask.everyone(B)
+        stage.ask.answers["bee"] = stage.ask.answers["cat"] = None
+        await stage.clock.advance(19.9)
+        assert stage.addresses == [str(A), str(B)]
+
+
 async def test_a_lying_probe_changes_nothing_and_is_not_asked_again() -> None:
     """A server that alone says otherwise costs one round; later probes leave it out."""
     async with running() as stage:

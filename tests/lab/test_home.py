@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -113,6 +114,19 @@ def test_a_lockout_is_shown_survives_kill_9_and_ends_with_the_password(lab: Lab,
     until(lambda: "badauth" in homing.get("/"), 10, "the wrong password is told")
     (homing.folder / "strato.password").write_text(layout.STRATO_PASSWORD)
     until(lambda: homing.all_hold(lab.wan_ipv4, lab.home_ipv6), 15, "Strato follows again")
+
+
+def test_a_person_ends_a_pause_by_hand(lab: Lab, homing: Homing) -> None:
+    """After `nohost` was mended at Strato, `homing unlock` has the running daemon try again at once."""
+    lab.script("strato", "answer", times=1, body="nohost")
+    lab.change_wan(ipv4="84.17.55.5")
+    until(lambda: "nohost" in homing.get("/"), 20, "the pause")
+    state = ["--state", str(homing.state)]
+    argv = [sys.executable, "-m", "homing", "unlock", "strato"]
+    assert lab.run("home", [*argv, "mail.example.org", *state], check=False).returncode == 1
+    assert lab.run("home", [*argv, layout.STRATO_HOST, *state]).returncode == 0
+    until(lambda: homing.published("strato") == {lab.wan_ipv4, lab.home_ipv6}, 15, "Strato follows again")
+    until(lambda: homing.all_hold(lab.wan_ipv4, lab.home_ipv6), 15, "so do the others")
 
 
 def test_no_secret_is_told_anywhere(lab: Lab, homing: Homing) -> None:

@@ -85,6 +85,18 @@ async def test_a_change_is_saved_before_it_is_served() -> None:
     assert await house.addresses() == {"192.0.2.1", "2001:db8::1"}
 
 
+async def test_names_that_the_settings_no_longer_speak_of_go() -> None:
+    """A start with other names serves only those, with a new serial; their addresses stay as they were."""
+    house = await started()
+    await house.provider.apply(change("www.example.net", [], "192.0.2.1", "2001:db8::1"))
+    await house.provider.apply(change("old.example.net", [], "192.0.2.2"))
+    serial = house.zone.serial
+    await house.provider.start((), {(WWW, RRType.A)})
+    assert await house.addresses() == {"192.0.2.1"}
+    assert parse_name("old.example.net") not in house.zone.nodes
+    assert house.zone.serial == serial + 1
+
+
 async def test_a_full_disk_keeps_the_version_before() -> None:
     """What cannot be saved is not served; the provider is busy and the next attempt works."""
     house = await started()

@@ -17,7 +17,7 @@ from homing.model.address import Family, parse_address
 from homing.model.lockout import Lockout
 from homing.model.name import parse_name
 from homing.model.rrset import address_rrsets
-from homing.store import Event, StateLock, Store, Update
+from homing.store import Event, StateLock, Store, Update, holder
 
 V4, V4B = parse_address("8.8.8.8"), parse_address("8.8.4.4")
 WWW = parse_name("www.example.org")
@@ -137,3 +137,11 @@ def test_the_state_is_for_its_owner_only(tmp_path: Path) -> None:
     with Store(tmp_path / "state"):
         assert (tmp_path / "state").stat().st_mode & 0o077 == 0
         assert (tmp_path / "state" / "homing.db").stat().st_mode & 0o077 == 0
+
+
+def test_the_holder_is_known_while_it_holds(tmp_path: Path) -> None:
+    """Others may ask which process holds the state, without disturbing it."""
+    assert holder(tmp_path) is None
+    with StateLock(tmp_path):
+        assert holder(tmp_path) == os.getpid()
+    assert holder(tmp_path) is None

@@ -20,6 +20,7 @@ def name(**changes: object) -> NameView:
     fields: dict[str, object] = {
         "fqdn": "www.example.org", "provider": "gandi", "source": "wan", "ttl": 300, "wanted": ("8.8.8.8",),
         "published": ("8.8.8.8", "2a00::1"), "state": "in-sync", "detail": "", "last_sync": 90.0, "next_turn": 400.0,
+        "record": "www", "href": "https://api.gandi.net/v5/livedns/domains/example.org/records/www/A",
     }  # fmt: skip
     return NameView(**{**fields, **changes})  # type: ignore[arg-type]
 

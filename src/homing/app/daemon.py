@@ -130,6 +130,7 @@ class Daemon:
     async def _take_new_configuration(self, memory: Memory) -> None:
         notify_service_manager("RELOADING=1")
         before = self.household
+        memory.read_lockouts()
         try:
             loaded = self._options.load()
             self.household = await self._settle_in(loaded, memory, tuple(self.authority.zones.loaded.values()))

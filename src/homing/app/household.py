@@ -23,11 +23,11 @@ from homing.effects.metrics import Metrics
 from homing.model.address import Address, Family, parse_address
 from homing.model.name import Name
 from homing.model.observation import Outcome, Verdict
-from homing.model.rrset import ADDRESS_TYPES, RRset, RRType, address_rrsets, rrset
+from homing.model.rrset import ADDRESS_TYPES
 from homing.model.snapshot import zone_to_data
 from homing.model.zone import Zone
 from homing.providers.base import Provider
-from homing.providers.zone import ZoneProvider, ZoneTemplate
+from homing.providers.zone import ZoneProvider, ZoneTemplate, zone_template
 from homing.sources import View
 from homing.store import Event
 
@@ -123,13 +123,10 @@ class Household:
         self.memory.published.update({(OWN, *item.key): item for item in provider.changeable()})
 
     def _template(self, zone: ZoneSpec) -> ZoneTemplate:
-        """NS records, and the addresses of the servers inside the zone unless they are names to be kept right."""
+        """SOA, NS, and the addresses of the servers inside the zone unless they are names to be kept right."""
         kept = {spec.name for spec in self.names if spec.provider == OWN}
-        static: list[RRset] = [rrset(zone.origin, RRType.NS, zone.ttl, (server.wire for server in zone.ns))]
-        for server in zone.ns:
-            if server.is_within(zone.origin) and server not in kept:
-                static += address_rrsets(server, zone.ttl, self._glue())
-        return ZoneTemplate(zone.origin, zone.soa, tuple(static))
+        servers = {server: None if server in kept else self._glue() for server in zone.ns}
+        return zone_template(zone.origin, servers, zone.soa.rname, ttl=zone.ttl, soa=zone.soa)
 
     def _glue(self) -> list[Address]:
         given = [parse_address(host) for host, _ in self._listen if host not in ("0.0.0.0", "::")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -32,6 +33,12 @@ class Memory:
         self.published: dict[tuple[str, Name, int], RRset] = dict(store.published()) if store else {}
         self.requests: dict[tuple[str, Name], float] = store.last_requests() if store else {}
         self.lockouts: list[Lockout] = store.lockouts() if store else []
+
+    def read_lockouts(self) -> None:
+        """Take over what ``homing unlock`` changed on disk."""
+        if self._store is not None:
+            with contextlib.suppress(StoreError):
+                self.lockouts = self._store.lockouts()
 
     def close(self) -> None:
         """Wait for what is being written."""

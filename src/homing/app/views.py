@@ -14,6 +14,7 @@ from homing.app.reconcile import Reconciler
 from homing.dns.authority import Authority
 from homing.model.address import Address, Family
 from homing.model.observation import Outcome, Verdict
+from homing.providers.gandi import Gandi
 from homing.store import AddressChange, Event, Update
 from homing.web.view import (
     ChangeView,
@@ -111,6 +112,8 @@ def _name(spec: NameSpec, reconciler: Reconciler, now: float) -> NameView:
     state = reconciler.states[spec.name]
     word, detail = reconciler.status(spec)
     published = (item for key, item in reconciler.memory.published.items() if key[:2] == spec.key)
+    provider = reconciler.provider
+    record, href = (provider.link(spec.name) if isinstance(provider, Gandi) else None) or ("", "")
     return NameView(
         fqdn=spec.name.text,
         provider=spec.provider,
@@ -122,6 +125,8 @@ def _name(spec: NameSpec, reconciler: Reconciler, now: float) -> NameView:
         detail=detail,
         last_sync=state.last_sync,
         next_turn=reconciler.next_turn(spec, now) if spec.enabled else 0.0,
+        record=record,
+        href=href,
     )
 
 

@@ -135,6 +135,11 @@ class Gandi:
         except TimeoutError:
             raise self._slow(name) from None
 
+    def link(self, name: Name) -> tuple[str, str] | None:
+        """A name relative to its domain and the URL of its A RRset, once the domain is known; asks nobody."""
+        domain = self._domains.get(name, self._domain)
+        return (name.relative(domain), self._base + self._path(domain, name, "A")) if domain else None
+
     async def apply(self, change: NameChange) -> None:
         """Replace or remove each changed RRset by itself; after a failure the next reading tells what was done."""
         try:

@@ -30,9 +30,16 @@ class ZoneTemplate:
 
 
 def zone_template(
-    origin: Name, servers: Mapping[Name, Iterable[Address]], contact: Name, *, ttl: int = 30, soa: Soa | None = None
+    origin: Name,
+    servers: Mapping[Name, Iterable[Address] | None],
+    contact: Name,
+    *,
+    ttl: int = 30,
+    soa: Soa | None = None,
 ) -> ZoneTemplate:
     """A zone with these name servers, the first of them the primary, and the addresses of those inside it.
+
+    Addresses None stand for a server whose own addresses are among the names to be kept right.
 
     ``contact`` is the mailbox in DNS form, ``ttl`` seconds; ``soa`` gives the times, its names are replaced. Raises
     ModelError for no server, or one inside the zone without an address.
@@ -41,7 +48,7 @@ def zone_template(
         raise ModelError(f"zone {origin} has no name server; name at least one")
     glue: list[RRset] = []
     for server, addresses in servers.items():
-        if server.is_within(origin):
+        if server.is_within(origin) and addresses is not None:
             own = address_rrsets(server, ttl, addresses)
             if not own:
                 raise ModelError(f"name server {server} is in its zone {origin}; give its addresses")

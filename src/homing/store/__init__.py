@@ -4,8 +4,8 @@ Everything is on disk before it counts (law 8). Plain synchronous calls; ``app``
 Secrets never come here.
 """
 
-from homing.store.lock import StateLock
+from homing.store.lock import StateLock, holder
 from homing.store.rows import AddressChange, Event, GoodAddress, Update
 from homing.store.store import Store
 
-__all__ = ["AddressChange", "Event", "GoodAddress", "StateLock", "Store", "Update"]
+__all__ = ["AddressChange", "Event", "GoodAddress", "StateLock", "Store", "Update", "holder"]

@@ -69,3 +69,19 @@ class StateLock:
             with contextlib.suppress(OSError):  # the process id may not fit on the disk; the lock goes all the same
                 self._file.close()
             self._file = None
+
+
+def holder(directory: Path) -> int | None:
+    """The process that holds the state directory now, or None. Raises StoreError when that cannot be told."""
+    try:
+        with (directory / LOCK_FILE).open(encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                text = file.read(20).strip()
+                return int(text) if text.isdigit() else None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"cannot read {directory / LOCK_FILE}: {error.strerror}; run this as its owner") from None
+    return None

@@ -24,14 +24,13 @@ def _record(name: NameView | None) -> dict[str, Any]:
     if name is None:
         return {"in_sync": False, "record_data": {}}
     values = [value for value in name.published if ":" not in value]
-    host, _, zone = name.fqdn.partition(".")
     return {
         "in_sync": name.state == "in-sync",
         "record_data": {
-            "rrset_name": name.record or host,
+            "rrset_name": name.record or name.fqdn.partition(".")[0],
             "rrset_type": "A",
             "rrset_ttl": name.ttl,
             "rrset_values": values,
-            "rrset_href": name.href or f"https://api.gandi.net/v5/livedns/domains/{zone}/records/{host}/A",
+            "rrset_href": name.href,
         },
     }

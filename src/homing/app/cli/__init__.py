@@ -9,7 +9,7 @@ from types import TracebackType
 import click
 
 from homing import __version__
-from homing.app.cli.change import apply_command, plan_command
+from homing.app.cli.change import apply_command, plan_command, unlock_command
 from homing.app.cli.config import check_command, init_command
 from homing.app.cli.look import detect_command, history_command, status_command
 from homing.app.cli.run import demo_command, up_command
@@ -33,6 +33,7 @@ for command in (
     detect_command,
     plan_command,
     apply_command,
+    unlock_command,
     status_command,
     history_command,
     check_command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -70,6 +71,9 @@ def apply_command(config: Path | None, state: Path | None, accept: str, as_json:
 
     loaded = load(config)
     configure("error")
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # meant for a daemon: `homing unlock` sends it to whoever holds the state
     result = asyncio.run(apply_once(loaded, state_directory(state), accept))
     if as_json:
         import json
@@ -80,6 +84,34 @@ def apply_command(config: Path | None, state: Path | None, accept: str, as_json:
         click.echo(plans_as_text(result.plans, done=True))
         _tell(result.unknown, result.errors)
     sys.exit(1 if result.errors or any(plan.held for plan in result.plans) else 0)
+
+
+@click.command("unlock")
+@click.argument("provider")
+@click.argument("host", required=False, default="")
+@state_option
+@tells_errors
+def unlock_command(provider: str, host: str, state: Path | None) -> None:
+    """End a provider's pause by hand, after the cause was mended at the provider.
+
+    A pause such as badauth or abuse ends by itself when the credentials change. When the remedy was elsewhere (the
+    host was unblocked, the name was registered), say so here; a running daemon takes notice at once.
+
+    \b
+    Examples:
+      homing unlock strato
+      homing unlock strato www.example.de
+
+    Exit status: 0; 1 when there was no such pause.
+    """
+    from homing.app.unlock import unlock
+
+    ended = unlock(state_directory(state), provider, host.rstrip(".").lower())
+    for lockout in ended:
+        click.echo(f"{lockout.provider}: {lockout.code} no longer holds {lockout.host or 'the account'} back")
+    if not ended:
+        click.secho(f"homing: {provider} has no pause{' for ' + host if host else ''}; see: homing status", err=True)
+        sys.exit(1)
 
 
 def _tell(unknown: list[str], errors: list[str]) -> None:
