@@ -4,7 +4,8 @@ SHELL := /bin/bash
 UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.synced
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
 
 # The first Python of at least 3.11 that really starts.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
@@ -16,38 +17,47 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(STAMP) ## make .venv with the locked dependencies
+setup: $(DEV) ## make .venv with the locked dependencies, those for development too
 
-$(STAMP): pyproject.toml uv.lock
+$(VENV)/bin/uv:
 	@test -n "$(PYTHON)" || { echo "Homing needs Python 3.11 or newer: install it, or call make PYTHON=/path/to/python3"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	@echo "Setting up .venv with $(PYTHON), once ..." >&2
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) has no working venv module: install it (Debian: apt install python3-venv)"; exit 1; }
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON=$(BIN)/python $(BIN)/uv sync --frozen --inexact --quiet
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON=$(BIN)/python $(BIN)/uv sync --frozen --inexact --quiet
+
+$(RUNTIME): pyproject.toml uv.lock | $(VENV)/bin/uv
+	@$(SYNC) --no-dev
 	@touch $@
 
-run: $(STAMP) ## start Homing on this machine: observe, serve home.arpa., show the page
+$(DEV): pyproject.toml uv.lock | $(VENV)/bin/uv
+	@$(SYNC)
+	@touch $(RUNTIME) $@
+
+run: $(RUNTIME) ## start Homing on this machine: observe, serve home.arpa., show the page
 	@exec $(BIN)/homing up --state .run $(ARGS)
 
-demo: $(STAMP) ## Homing with a stand-in internet whose address changes every few seconds
+demo: $(RUNTIME) ## Homing with a stand-in internet whose address changes every few seconds
 	@exec $(BIN)/homing demo $(ARGS)
 
-test: $(STAMP) ## everything that must hold: lint, types, layers, tests
+test: $(DEV) ## everything that must hold: lint, types, layers, tests
 	@tests/install-peers
 	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=85 | tail -n 25
 
-lint: $(STAMP)
+lint: $(DEV)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports >.lint-imports.log 2>&1 || { cat .lint-imports.log; exit 1; }; rm -f .lint-imports.log
 
-types: $(STAMP)
+types: $(DEV)
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/pyright --warnings >.pyright.log 2>&1 || { cat .pyright.log; rm -f .pyright.log; exit 1; }; rm -f .pyright.log
 
-bench: $(STAMP) ## the numbers, as JSON under bench/results/
+bench: $(DEV) ## the numbers, as JSON under bench/results/
 	@$(BIN)/python -m bench.run $(ARGS)
 
 clean: ## forget the environment and the state of `make run`
