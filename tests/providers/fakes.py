@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import datetime
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from pathlib import Path
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from homing.standins.tls import Authority
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -124,42 +120,9 @@ class Certificates:
 
 def make_certificates(directory: Path) -> Certificates:
     """Make a CA, a valid and an expired server certificate."""
-    now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
-
-    def certificate(key: ec.EllipticCurvePrivateKey, name: x509.Name, until: datetime.datetime, *, ca: bool) -> bytes:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(ca_name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 10 * day)
-            .not_valid_after(until)
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if not ca:
-            address = x509.IPAddress(IPv4Address("127.0.0.1"))
-            builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        return builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    def server(label: str, until: datetime.datetime) -> ssl.SSLContext:
-        key = ec.generate_private_key(ec.SECP256R1())
-        path = directory / f"{label}.pem"
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label)])
-        path.write_bytes(private + certificate(key, name, until, ca=False))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
-
-    ca_file = directory / "ca.pem"
-    ca_file.write_bytes(certificate(ca_key, ca_name, now + day, ca=True))
-    return Certificates(ca_file, server("valid", now + day), server("expired", now - day))
+    authority = Authority(directory)
+    valid, expired = (authority.issue(["127.0.0.1"], expired=expired).context() for expired in (False, True))
+    return Certificates(authority.ca_file, valid, expired)
 
 
 @dataclass
