@@ -110,7 +110,9 @@ def parse_name(text: str) -> Name:
     labels: list[bytes] = []
     label = bytearray()
     octets = iter(text)
+    open_label = True
     for char in octets:
+        open_label = char != "."
         if char == ".":
             labels.append(bytes(label))
             label.clear()
@@ -120,7 +122,7 @@ def parse_name(text: str) -> Name:
             label.append(ord(char))
         else:
             raise ModelError(f"{text[:80]!r} has a character that is not allowed in a domain name: {char!r}")
-    if label or not text.endswith(".") or text.endswith("\\."):
+    if open_label:
         labels.append(bytes(label))
     return Name(tuple(labels))
 

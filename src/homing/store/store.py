@@ -43,26 +43,28 @@ class Store:
                 raise StoreError(f"no state in {directory} yet; start the daemon with: homing up --state {directory}")
         else:
             prepare_directory(directory)
+        mask = os.umask(0o077)  # SQLite makes its files when it is first asked
         try:
             self._db = self._connect(path, readonly)
-            if not readonly:
-                self._migrate()
+            with contextlib.ExitStack() as unless_ready:
+                unless_ready.callback(self._db.close)
+                if not readonly:
+                    self._prepare()
+                self.salt: bytes = self._salt(readonly=readonly)
+                unless_ready.pop_all()
         except sqlite3.Error as error:
             raise _store_error(directory, error) from None
-        self.salt: bytes = b"" if readonly else self._salt()
+        finally:
+            os.umask(mask)
 
     def _connect(self, path: Path, readonly: bool) -> sqlite3.Connection:
-        mode = "ro" if readonly else "rwc"
-        old_mask = os.umask(0o077)
-        try:
-            uri = f"{path.resolve().as_uri()}?mode={mode}"
-            db = sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None, check_same_thread=False)
-            if not readonly:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")
-            return db
-        finally:
-            os.umask(old_mask)
+        uri = f"{path.resolve().as_uri()}?mode={'ro' if readonly else 'rwc'}"
+        return sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None, check_same_thread=False)
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._migrate()
 
     def _migrate(self) -> None:
         version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -74,11 +76,12 @@ class Store:
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             self._db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
 
-    def _salt(self) -> bytes:
-        with self._write() as db:
-            db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (os.urandom(16),))
-            row: tuple[bytes] = db.execute("SELECT value FROM meta WHERE key = 'salt'").fetchone()
-            return row[0]
+    def _salt(self, *, readonly: bool) -> bytes:
+        if not readonly:
+            with self._write() as db:
+                db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (os.urandom(16),))
+        row: tuple[bytes] | None = self._db.execute("SELECT value FROM meta WHERE key = 'salt'").fetchone()
+        return row[0] if row else b""
 
     def __enter__(self) -> Self:
         return self
@@ -309,4 +312,7 @@ def _store_error(directory: Path, error: sqlite3.Error) -> StoreError:
         return StoreError(
             f"{directory / FILE} is damaged ({reason}); move it away to start afresh, names keep what they hold"
         )
-    return StoreError(f"state directory {directory} cannot be used: {reason}")
+    return StoreError(
+        f"state directory {directory} cannot be used ({reason}); see whether its disk is full or damaged, "
+        "or name another one with --state"
+    )
