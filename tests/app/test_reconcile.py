@@ -247,3 +247,16 @@ async def test_updates_are_counted_and_kept(house: House) -> None:
     assert "esddns_dns_updates_total 1.0" in text
     assert 'homing_name_in_sync{fqdn="www.example.org",provider="fake"} 1.0' in text
     assert house.store.updates()[0].ok
+
+
+async def test_a_clock_set_back_delays_nothing(house: House) -> None:
+    """Drift is still looked for, and a failed name tried again, when the clock jumps back by a day."""
+    await house.reconciler.turn(HOME)
+    house.provider.fails = lambda _: ProviderBusy("http-500", "no")
+    await house.clock.advance(400)
+    await house.reconciler.turn(HOME)
+    house.provider.fails = lambda _: None
+    house.provider.held.clear()
+    house.clock._now -= 86400
+    await house.reconciler.turn(HOME)
+    assert house.provider.values(WWW) == {"8.8.8.8", "2a00:1450::1"}

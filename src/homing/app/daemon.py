@@ -93,13 +93,14 @@ class Daemon:
         """Serve and observe until ``stop``. Raises HomingError when it cannot start."""
         loaded = self._options.load()
         async with contextlib.AsyncExitStack() as stack:
+            # The lock tells this process's id, which others may send SIGHUP to.
+            self._handle_signals(stack)
             stack.enter_context(StateLock(self._options.state))
             store = stack.enter_context(Store(self._options.state))
             memory = Memory(store, on_error=self.metrics.store_errors.inc)
             stack.callback(memory.close)
             self.household = await self._settle_in(loaded, memory, last_good_zones(store))
             await stack.enter_async_context(self._servers(loaded))
-            self._handle_signals(stack)
             self.metrics.esddns_health.set(1)
             announce(self)
             notify_service_manager("READY=1")
@@ -140,6 +141,8 @@ class Daemon:
         else:
             self.household.verdicts.update(before.verdicts)
             await before.aclose()
+            if self._listening(loaded) != self._listening(before.loaded):
+                log.warning("listen addresses changed: they count after a restart", origin=loaded.origin)
             log.info("configuration taken over", origin=loaded.origin, names=len(self.household.names))
         notify_service_manager("READY=1")
 
@@ -156,6 +159,10 @@ class Daemon:
         )
         await household.open(last_good)
         return household
+
+    def _listening(self, loaded: Loaded) -> tuple[object, ...]:
+        web = (loaded.settings.web.listen, loaded.settings.web.legacy_listen) if self._options.web is None else ()
+        return (self._dns_addresses(loaded), *web)
 
     def _dns_addresses(self, loaded: Loaded) -> tuple[tuple[str, int], ...]:
         texts = loaded.settings.dns.listen if loaded.settings.dns else ()
@@ -176,11 +183,11 @@ class Daemon:
                 await server.listen(addresses)
                 stack.push_async_callback(server.aclose)
                 self.dns_listen = tuple(_told(*address) for address in server.addresses)
-            web = loaded.settings.web
+            web, where = loaded.settings.web, f"{loaded.origin}: web.listen"
             if self._options.web is not None:
-                web = WebSettings(listen=self._options.web)
+                web, where = WebSettings(listen=self._options.web), "--web"
             for texts, legacy in ((web.listen, False), (web.legacy_listen, True)):
-                pairs = [parse_listen(text, f"{loaded.origin}: web.listen", 8053) for text in texts]
+                pairs = [parse_listen(text, where, 8053) for text in texts]
                 if pairs:
                     from homing.web.server import WebServer
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
 import random
+import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from homing.app.reconcile import Reconciler
 from homing.app.settings import Loaded
 from homing.detect import run_rounds
 from homing.dns.authority import Authority
+from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock
 from homing.effects.http import HttpClient
 from homing.effects.log import get_logger
@@ -35,6 +39,12 @@ log = get_logger("household")
 
 SECRETS_LOOK = 2.0
 """Seconds between two looks at whether a secret changed."""
+
+FAULT_PAUSE, FAULT_PAUSE_LIMIT = 5.0, 300.0
+"""Seconds before a part that failed through a bug is started again: the first time, and at the most."""
+
+DEBUG = bool(os.environ.get("HOMING_DEBUG"))
+"""Whether faults are told with their traceback."""
 
 GATHER = 0.3
 """Seconds after a change of one family in which the other may follow, so that both go to a provider in one request."""
@@ -72,8 +82,9 @@ class Household:
         self._http = self._client("")
         self._providers = {key: self._provider(key) for key in loaded.settings.providers}
         self._observing = build_observing(loaded, self._http, clock=clock, chance=chance, cache=cache)
-        self._rounds: asyncio.Queue[Verdict] = asyncio.Queue()
-        self._detector = build_detector(self._observing, self._rounds.put_nowait, clock=clock, chance=chance)
+        self._heard: dict[Family, Verdict] = {}
+        self._hear = asyncio.Event()
+        self._detector = build_detector(self._observing, self._on_round, clock=clock, chance=chance)
         self._chance = chance
         self.reconcilers: dict[str, Reconciler] = {}
 
@@ -91,6 +102,7 @@ class Household:
         """Serve the zones as they were last; zones that are configured no more are served no more."""
         if self._zones:
             await self._open_zones(last_good)
+        self._metrics.forget_names()
         for name in self._wakes:
             provider = self._providers[name]
             self.reconcilers[name] = Reconciler(
@@ -138,13 +150,31 @@ class Household:
     async def run(self, note: Callable[[], Awaitable[None]]) -> None:
         """Observe and take turns until cancelled; ``note`` is called after each turn."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._detector.run())
-            group.create_task(self._hear_verdicts())
-            group.create_task(self._watch_secrets())
+            group.create_task(self._keep_going("detector", self._detector.run))
+            group.create_task(self._keep_going("verdicts", self._hear_verdicts))
+            group.create_task(self._keep_going("secrets", self._watch_secrets))
             if self._observing.lists is not None:
-                group.create_task(self._observing.lists.run())
+                group.create_task(self._keep_going("server lists", self._observing.lists.run))
             for name, reconciler in self.reconcilers.items():
-                group.create_task(self._take_turns(reconciler, self._wakes[name], note))
+                turns = functools.partial(self._take_turns, reconciler, self._wakes[name], note)
+                group.create_task(self._keep_going(f"turns of {name}", turns))
+
+    async def _keep_going(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Start a part again after a fault of Homing itself: a bug in one provider must not stop the others (U9)."""
+        pause = Backoff(FAULT_PAUSE, FAULT_PAUSE_LIMIT)
+        while True:
+            try:
+                await work()
+            except Exception as fault:
+                # The one place where what nobody expected is caught, and told by kind and place: its text is not
+                # ours and may hold anything, a secret too.
+                pause = pause.after_failure()
+                self._metrics.faults.labels(part).inc()
+                where = traceback.extract_tb(fault.__traceback__)[-1]
+                told = f"{type(fault).__name__} at {Path(where.filename).name}:{where.lineno}"
+                await self.memory.happened(Event(self._clock.time(), "fault", part, told))
+                log.critical("internal fault, please report it", part=part, fault=told, exc_info=DEBUG)
+            await self._clock.sleep(max(FAULT_PAUSE, pause.seconds(self._chance)))
 
     async def look(self) -> None:
         """Observe once, for the commands that take one turn."""
@@ -161,9 +191,17 @@ class Household:
         for verdict in found.values():
             await self._verdict(verdict)
 
+    def _on_round(self, verdict: Verdict) -> None:
+        """Take a verdict from the detector, which does not wait; of several only the last one of a family counts."""
+        self._heard[verdict.family] = verdict
+        self._hear.set()
+
     async def _hear_verdicts(self) -> None:
         while True:
-            await self._verdict(await self._rounds.get())
+            await self._hear.wait()
+            self._hear.clear()
+            for family in tuple(self._heard):
+                await self._verdict(self._heard.pop(family))
 
     async def _take_turns(
         self, reconciler: Reconciler, wake: asyncio.Event, note: Callable[[], Awaitable[None]]

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from homing.effects.log import get_logger
 from homing.errors import StoreError
 from homing.model.address import Address, Family
 from homing.model.lockout import Lockout
@@ -14,6 +15,8 @@ from homing.model.name import Name
 from homing.model.rrset import RRset
 from homing.model.zone import Zone
 from homing.store import Event, GoodAddress, Store, Update
+
+log = get_logger("memory")
 
 
 class Memory:
@@ -50,9 +53,13 @@ class Memory:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, lambda: method(*values))
         except StoreError as error:
+            if not self.trouble:
+                log.error("state is kept in memory only", reason=str(error))  # noqa: TRY400
             self.trouble = str(error)
             self._on_error()
         else:
+            if self.trouble:
+                log.info("state is kept on disk again")
             self.trouble = ""
 
     async def agreed(self, family: Family, address: Address, at: float, reason: str) -> bool:
@@ -78,26 +85,29 @@ class Memory:
 
     async def asked(self, provider: str, name: Name, at: float) -> None:
         """A provider is about to be asked to change a name."""
+        self.requests[provider, name] = at
         if self._store is not None:
             await self._write(self._store.record_request, provider, name, at)
-        self.requests[provider, name] = at
 
     async def updated(
         self, update: Update, name: Name, published: Sequence[RRset] = (), removed: Sequence[int] = ()
     ) -> None:
-        """A request ended; on success, what is published since."""
-        if self._store is not None:
-            await self._write(self._store.record_update, update, published, removed)
+        """A request ended; on success, what is published since.
+
+        Memory first, here and for lockouts: what a provider said is so, even when this task is cancelled meanwhile.
+        """
         for rrset in published:
             self.published[update.provider, name, rrset.type] = rrset
         for rtype in removed:
             self.published.pop((update.provider, name, rtype), None)
+        if self._store is not None:
+            await self._write(self._store.record_update, update, published, removed)
 
     async def locked(self, lockout: Lockout) -> None:
         """A provider asked for a pause."""
+        self.lockouts = [known for known in self.lockouts if _key(known) != _key(lockout)] + [lockout]
         if self._store is not None:
             await self._write(self._store.put_lockout, lockout)
-        self.lockouts = [known for known in self.lockouts if _key(known) != _key(lockout)] + [lockout]
 
     async def lifted(self, lockout: Lockout) -> None:
         """A pause is over."""

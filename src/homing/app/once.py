@@ -26,12 +26,16 @@ from homing.store import StateLock, Store
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """What one turn came to: a plan for each provider, names left alone and why (``unknown``), and what failed."""
+    """What one turn came to: a plan for each provider, names left alone and why (``unknown``), and what failed.
+
+    ``in_sync``: whether every enabled name is known to hold what it should.
+    """
 
     plans: tuple[Plan, ...]
     outcomes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     unknown: list[str] = field(default_factory=list[str])
     errors: list[str] = field(default_factory=list[str])
+    in_sync: bool = True
 
 
 async def plan_once(loaded: Loaded, state: Path) -> Once:
@@ -89,7 +93,8 @@ async def _household(loaded: Loaded, memory: Memory, store: Store | None) -> Asy
         await household.aclose()
 
 
-def _told(household: Household) -> tuple[list[str], list[str]]:
+def _told(household: Household) -> tuple[list[str], list[str], bool]:
+    """What is left alone, what failed, and whether all is as it should be."""
     unknown: list[str] = []
     errors: list[str] = []
     for spec in household.names:
@@ -103,4 +108,5 @@ def _told(household: Household) -> tuple[list[str], list[str]]:
         for verdict in household.verdicts.values()
         if verdict.outcome is Outcome.DISPUTED
     ]
-    return unknown, errors
+    enabled = [spec for spec in household.names if spec.enabled]
+    return unknown, errors, all(household.reconcilers[spec.provider].is_in_sync(spec.name) for spec in enabled)

@@ -26,6 +26,9 @@ from homing.store import Event, Update
 
 log = get_logger("turn")
 
+CLOCK_SLACK = 5.0
+"""Seconds that the clock may be corrected backwards without any consequence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -72,6 +75,7 @@ class Reconciler:
         self._metrics = metrics
         self._second_look = second_look
         self._first_seen: dict[str, float] = {}
+        self._last_turn = 0.0
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -88,12 +92,21 @@ class Reconciler:
     async def turn(self, view: View, *, accept: str = "", everything: bool = False) -> Turn:
         """Take one turn. ``everything`` looks at names that are not due yet too."""
         now = self._clock.time()
+        self._notice_clock(now)
         await self.lift_lockouts(now)
         wants = self.want(view)
         due = await self.read(wants, now, everything=everything)
         plan = self.guard(diff(self.memory.published, due), now, accept)
         outcomes = await self.apply(plan)
         return self.record(plan, outcomes)
+
+    def _notice_clock(self, now: float) -> None:
+        """When the clock was set back, times noted before it lie ahead: look at every name again instead of waiting."""
+        if now < self._last_turn - CLOCK_SLACK:
+            log.warning("the clock was set back", seconds=round(self._last_turn - now))
+            for state in self.states.values():
+                state.not_before, state.last_read = 0.0, 0.0
+        self._last_turn = now
 
     async def preview(self, view: View) -> Plan:
         """What a turn would do now, without doing it."""

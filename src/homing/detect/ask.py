@@ -45,7 +45,7 @@ class NetworkAsk:
                 address = await self._address(observer, family, timeout)
             failure = judge(observer.method, address, family, self._accept)
         except TimeoutError:
-            failure = f"no answer within {timeout:.3g} s"
+            failure = f"no answer within {timeout:.2g} s"
         except (ObservationError, ResolveError) as error:
             failure = str(error)
         except OSError as error:

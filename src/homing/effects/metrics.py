@@ -54,6 +54,9 @@ class Metrics:
         self.lockouts = Gauge("homing_provider_lockouts", "Pauses in force.", ("provider",), registry=own)
         self.held = Gauge("homing_plan_held_changes", "Changes that the guard holds back.", ("provider",), registry=own)
         self.store_errors = Counter("homing_store_errors", "Writes to the state directory that failed.", registry=own)
+        self.faults = Counter(
+            "homing_internal_faults", "Faults of Homing itself that it went on after.", ("part",), registry=own
+        )
         self.dns_queries = Counter(
             "homing_dns_queries", "Queries answered by the built-in server.", ("transport", "rcode"), registry=own
         )
@@ -68,6 +71,11 @@ class Metrics:
         )
         self.esddns_in_sync = Gauge("esddns_state_in_sync", "Whether every name holds what it should.", registry=own)
         self.esddns_health = Gauge("esddns_service_health", "Whether the service runs as it should.", registry=own)
+
+    def forget_names(self) -> None:
+        """Drop what was counted for names, providers and zones that a new configuration may not have."""
+        for gauge in (self.in_sync, self.lockouts, self.held, self.zone_serial):
+            gauge.clear()
 
     def exposition(self) -> bytes:
         """All of them in Prometheus' text format."""

@@ -11,11 +11,14 @@ from homing.plan.diff import Action, Change, NameChange, Plan
 _SIGNS = {Action.CREATE: "+", Action.REPLACE: "~", Action.DELETE: "-"}
 
 
-def plans_as_text(plans: Iterable[Plan], *, done: bool = False) -> str:
-    """A line a change, under each provider and the hash of its plan, with the reason behind what is held."""
+def plans_as_text(plans: Iterable[Plan], *, done: bool = False, in_sync: bool = True) -> str:
+    """A line a change, under each provider and the hash of its plan, with the reason behind what is held.
+
+    ``in_sync`` tells whether a plan without changes means that all is well.
+    """
     plans = [plan for plan in plans if plan.changes]
     if not plans:
-        return "Nothing to change: every name holds what it should."
+        return "Nothing to change: every name holds what it should." if in_sync else "Nothing can be changed now."
     lines: list[str] = []
     for plan in plans:
         lines.append(f"{plan.changes[0].provider} (plan {plan.hash}):")

@@ -24,8 +24,8 @@ from homing.store.schema import MIGRATIONS
 
 FILE = "homing.db"
 
-KEEP_UPDATES = 200_000
-"""Rows of updates and of events that are kept; the oldest go first."""
+KEEP_ROWS = 200_000
+"""Rows of each history that are kept; the oldest go first."""
 
 
 class Store:
@@ -141,6 +141,7 @@ class Store:
                 "INSERT INTO address_history (at, family, before, after, reason) VALUES (?, ?, ?, ?, ?)",
                 (at, family, row[0] if row else "", str(address), reason),
             )
+            db.execute("DELETE FROM address_history WHERE id <= last_insert_rowid() - ?", (KEEP_ROWS,))
             return True
 
     def address_history(self, *, since: float = 0.0, limit: int = 100) -> list[AddressChange]:
@@ -178,7 +179,7 @@ class Store:
                     "DELETE FROM published WHERE provider = ? AND fqdn = ? AND type = ?",
                     (update.provider, update.fqdn, rtype),
                 )
-            db.execute("DELETE FROM update_history WHERE id <= last_insert_rowid() - ?", (KEEP_UPDATES,))
+            db.execute("DELETE FROM update_history WHERE id <= last_insert_rowid() - ?", (KEEP_ROWS,))
 
     def updates(self, *, since: float = 0.0, limit: int = 100) -> list[Update]:
         """Requests to providers, newest first."""
@@ -200,7 +201,7 @@ class Store:
                 "INSERT INTO event (at, kind, subject, detail) VALUES (?, ?, ?, ?)",
                 (event.at, event.kind, event.subject, event.detail),
             )
-            db.execute("DELETE FROM event WHERE id <= last_insert_rowid() - ?", (KEEP_UPDATES,))
+            db.execute("DELETE FROM event WHERE id <= last_insert_rowid() - ?", (KEEP_ROWS,))
 
     def events(self, *, since: float = 0.0, limit: int = 100) -> list[Event]:
         """Events, newest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -62,7 +63,9 @@ class WebServer:
             except OSError as error:
                 await self.aclose()
                 remedy = "stop what uses it, or name another address with --web (--web off for none)"
-                raise ListenError("page", host, port, error.strerror or str(error), remedy) from None
+                # asyncio wraps the system's sentence into one that repeats the address.
+                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+                raise ListenError("page", host, port, reason, remedy) from None
         return [(address[0], address[1]) for address in runner.addresses]
 
     async def aclose(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from types import TracebackType
+from typing import cast
 
 import click
 
@@ -52,8 +53,10 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
     if os.environ.get("HOMING_DEBUG"):
         sys.__excepthook__(kind, error, trace)
         return
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     sys.stderr.write(
-        f"homing: internal fault: {kind.__name__}: {error}\n"
+        f"homing: internal fault: {type(error).__name__}: {error}\n"
         "homing: this is a bug; please report it with what HOMING_DEBUG=1 shows\n"
     )
     sys.stderr.flush()

@@ -42,7 +42,7 @@ def plan_command(config: Path | None, state: Path | None, as_json: bool) -> None
         data = {"plans": plans_as_data(result.plans), "unknown": result.unknown, "errors": result.errors}
         click.echo(json.dumps(data, indent=2))
     else:
-        click.echo(plans_as_text(result.plans))
+        click.echo(plans_as_text(result.plans, in_sync=result.in_sync))
         _tell(result.unknown, result.errors)
     sys.exit(1 if result.errors else 0)
 
@@ -81,9 +81,9 @@ def apply_command(config: Path | None, state: Path | None, accept: str, as_json:
         data = {"plans": plans_as_data(result.plans), "outcomes": result.outcomes}
         click.echo(json.dumps({**data, "unknown": result.unknown, "errors": result.errors}, indent=2))
     else:
-        click.echo(plans_as_text(result.plans, done=True))
+        click.echo(plans_as_text(result.plans, done=True, in_sync=result.in_sync))
         _tell(result.unknown, result.errors)
-    sys.exit(1 if result.errors or any(plan.held for plan in result.plans) else 0)
+    sys.exit(1 if result.errors or not result.in_sync else 0)
 
 
 @click.command("unlock")

@@ -1,0 +1,104 @@
+"""A household goes on after faults, its own too."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from homing import __version__
+from homing.app.household import Household
+from homing.app.memory import Memory
+from homing.app.settings import DetectSettings, Dyndns2Settings, Loaded, NameSettings, Settings, ZoneSettings
+from homing.dns.authority import Authority
+from homing.effects.clock import ManualClock, settle
+from homing.effects.metrics import Metrics
+from homing.model.name import Name, parse_name
+from homing.plan import NameChange
+from homing.store import Store
+from tests.app.fake_provider import FakeProvider
+
+STATIC = {"source": "static", "addresses": ("8.8.8.8",)}
+SETTINGS = Settings(
+    detect=DetectSettings(families=()),
+    zones={"home.arpa": ZoneSettings()},
+    providers={"fake": Dyndns2Settings(type="strato", password_file="none")},
+    names=(
+        NameSettings(fqdn="www.example.org", provider="fake", **STATIC),  # type: ignore[arg-type]
+        NameSettings(fqdn="own.home.arpa", provider="zone", **STATIC),  # type: ignore[arg-type]
+    ),
+)
+
+
+class Broken(FakeProvider):
+    """A provider with a bug, for a while."""
+
+    bug = True
+
+    async def apply(self, change: NameChange) -> None:
+        if self.bug:
+            raise ValueError("the password is hush")
+        await super().apply(change)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[tuple[Household, Broken, ManualClock, Store, Metrics]]:
+    clock, metrics, provider = ManualClock(), Metrics(__version__), Broken()
+    with Store(tmp_path) as store:
+        memory = Memory(store)
+        household = Household(
+            Loaded(SETTINGS, "test", tmp_path), memory, Authority(), metrics, clock=clock, chance=random.Random(1)
+        )
+        household._providers["fake"] = provider
+        await household.open()
+
+        async def note() -> None: ...
+
+        task = asyncio.create_task(household.run(note))
+        yield household, provider, clock, store, metrics
+        await household.finish(task, 0.1)
+        await household.aclose()
+        memory.close()
+
+
+async def _eventually(condition: object, clock: ManualClock) -> None:
+    """Store writes run in a thread, so some real turns of the loop pass until a condition holds."""
+    assert callable(condition)
+    async with asyncio.timeout(5):
+        while not condition():
+            await settle()
+            await asyncio.to_thread(lambda: None)
+
+
+async def test_a_bug_in_one_provider_stops_nobody_else(
+    house: tuple[Household, Broken, ManualClock, Store, Metrics],
+) -> None:
+    """U9: the own zone is served, the fault is counted and told without its text, and the part is started again."""
+    household, provider, clock, store, metrics = house
+    own: Name = parse_name("own.home.arpa")
+    await _eventually(lambda: household.reconcilers["zone"].is_in_sync(own), clock)
+    fault = 'homing_internal_faults_total{part="turns of fake"} 1.0'
+    await _eventually(lambda: fault in metrics.exposition().decode(), clock)
+    await _eventually(store.events, clock)
+    (event,) = store.events()
+    assert event.kind == "fault"
+    assert "ValueError at test_household.py" in event.detail
+    assert "hush" not in event.detail
+    provider.bug = False
+    await _eventually(lambda: clock.sleepers > 0, clock)
+    await clock.advance(6)
+    await _eventually(lambda: provider.values(parse_name("www.example.org")) == {"8.8.8.8"}, clock)
+
+
+async def test_glue_is_served_for_the_zone_s_name_server(
+    house: tuple[Household, Broken, ManualClock, Store, Metrics],
+) -> None:
+    """The apex's NS lies in the zone and has an address (C3)."""
+    household, *_ = house
+    served = household._authority.zone(parse_name("home.arpa"))
+    assert served is not None
+    glue = served.nodes[parse_name("ns1.home.arpa")]
+    assert {str(address) for item in glue.values() for address in item.addresses} - {"0.0.0.0", "::"}
