@@ -17,6 +17,8 @@ HomingError
 
 from __future__ import annotations
 
+from typing import cast
+
 
 class HomingError(Exception):
     """Base of everything Homing raises on purpose."""
@@ -30,6 +32,13 @@ class ConfigError(HomingError):
         self.where = where
         self.problem = problem
         self.remedy = remedy
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The first error inside a group, as tasks that run side by side raise it; other errors as they are."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 class ModelError(HomingError, ValueError):

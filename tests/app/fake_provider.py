@@ -21,6 +21,7 @@ class FakeProvider:
         self.held: dict[tuple[Name, int], RRset] = {}
         self.applied: list[NameChange] = []
         self.reads = 0
+        self.user = "account"
         self.password = "first"
         self.fails: Callable[[Name], ProviderError | None] = lambda _: None
         self.before_apply: Callable[[], object] = lambda: None
@@ -31,7 +32,7 @@ class FakeProvider:
         return self
 
     def account(self, name: Name) -> str:
-        return "account"
+        return self.user
 
     def fingerprint(self, name: Name, salt: bytes) -> str:
         return f"fingerprint of {self.password}"

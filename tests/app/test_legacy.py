@@ -107,6 +107,10 @@ def test_messages_are_no_settings_and_other_keys_are_told(tmp_path: Path) -> Non
     ("text", "environment", "problem"),
     [
         (INI, {}, "TARGET_DOMAIN_FQDN"),
+        (INI.replace("= API_KEY", "= hush"), ENVIRONMENT, "[gandi] api_key"),
+        (INI.replace('{"svc": [', '{"svc": "https://a", "x": ['), ENVIRONMENT, "ip_check_services"),
+        (INI + STUN.replace("udp_limit = 4", "udp_limit = -1"), ENVIRONMENT, "out of range"),
+        (INI, {**ENVIRONMENT, "RECORD_TTL": "99999999999"}, "out of range"),
         (INI, {**ENVIRONMENT, "RECORD_TTL": "soon"}, "RECORD_TTL"),
         (INI.replace('{"svc": [', "["), ENVIRONMENT, "ip_check_services"),
         (INI.replace("= 60", "= often"), ENVIRONMENT, "daemon_thread_interval"),

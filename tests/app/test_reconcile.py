@@ -16,6 +16,7 @@ from homing.effects.clock import ManualClock
 from homing.effects.metrics import Metrics
 from homing.errors import ProviderBusy, ProviderLocked
 from homing.model.address import Family, parse_address
+from homing.model.lockout import Lockout
 from homing.model.name import Name, parse_name
 from homing.model.rrset import address_rrsets
 from homing.providers.base import Traits
@@ -260,3 +261,85 @@ async def test_a_clock_set_back_delays_nothing(house: House) -> None:
     house.clock._now -= 86400
     await house.reconciler.turn(HOME)
     assert house.provider.values(WWW) == {"8.8.8.8", "2a00:1450::1"}
+
+
+async def test_a_new_address_does_not_wait_for_an_old_failure(house: House) -> None:
+    """A line that was down for hours comes back with another address: it is published at once, not after 15 minutes."""
+    await house.reconciler.turn(HOME)
+    house.provider.fails = lambda _: ProviderBusy("timeout", "no")
+    for _ in range(8):
+        await house.clock.advance(900)
+        await house.reconciler.turn(HOME)
+    house.provider.fails = lambda _: None
+    await house.reconciler.turn(MOVED)
+    assert house.provider.values(WWW) == {"8.8.4.4", "2a00:1450::1"}
+
+
+async def test_a_wait_that_the_provider_asked_for_is_kept(house: House) -> None:
+    """Retry-After holds though the address changes."""
+    house.provider.fails = lambda _: ProviderBusy("http-429", "slow down", seconds=300)
+    await house.reconciler.turn(HOME)
+    house.provider.fails = lambda _: None
+    await house.clock.advance(200)
+    await house.reconciler.turn(MOVED)
+    assert not house.provider.values(WWW)
+    await house.clock.advance(101)
+    await house.reconciler.turn(MOVED)
+    assert house.provider.values(WWW) == {"8.8.4.4", "2a00:1450::1"}
+
+
+async def test_another_account_holds_nothing_yet(strato: House) -> None:
+    """The same provider key with another account or server: the address is sent there too."""
+    await strato.reconciler.turn(HOME)
+    await strato.clock.advance(61)
+    strato.provider.user = "another account"
+    reconciler = strato.restarted_reconciler()
+    await reconciler.turn(HOME)
+    assert len(strato.provider.applied) == 2
+    reconciler.memory.close()
+
+
+async def test_a_password_corrected_during_a_request_is_not_locked_out(strato: House) -> None:
+    """The lockout belongs to the password the request was made with."""
+    strato.provider.fails = lambda _: ProviderLocked("badauth", "badauth", account=True)
+    strato.provider.before_apply = lambda: setattr(strato.provider, "password", "second")
+    await strato.reconciler.turn(HOME)
+    strato.provider.fails = lambda _: None
+    await strato.clock.advance(61)
+    await strato.reconciler.turn(HOME)
+    assert len(strato.provider.applied) == 2
+
+
+async def test_a_timed_lockout_starts_anew_when_the_clock_is_set_back(strato: House) -> None:
+    """A pause of 30 minutes takes 30 minutes, not a day and 30 minutes."""
+    strato.provider.fails = lambda _: ProviderLocked("911", "911 from strato", account=True, seconds=1800)
+    await strato.reconciler.turn(HOME)
+    strato.provider.fails = lambda _: None
+    strato.clock._now -= 86400
+    await strato.reconciler.turn(HOME)
+    await strato.clock.advance(1799)
+    await strato.reconciler.turn(HOME)
+    assert len(strato.provider.applied) == 1
+    await strato.clock.advance(2)
+    await strato.reconciler.turn(HOME)
+    assert len(strato.provider.applied) == 2
+
+
+async def test_a_lockout_that_the_disk_refused_outlives_a_reload_and_is_written_later(strato: House) -> None:
+    """A full disk forgets no lockout: it counts in memory, and reaches the disk once there is room."""
+    strato.provider.fails = lambda _: ProviderLocked("abuse", "abuse", account=False)
+    strato.store._db.execute("PRAGMA query_only = ON")
+    await strato.reconciler.turn(HOME)
+    strato.reconciler.memory.read_lockouts()
+    assert [one.code for one in strato.reconciler.memory.lockouts] == ["abuse"]
+    strato.store._db.execute("PRAGMA query_only = OFF")
+    await strato.reconciler.memory.document("state", b"{}", 0.0)
+    assert [one.code for one in strato.store.lockouts()] == ["abuse"]
+
+
+async def test_lockouts_of_accounts_that_no_name_uses_are_not_counted(strato: House) -> None:
+    """An old account's pause neither holds a name back nor shows in the metric."""
+    await strato.reconciler.memory.locked(Lockout("strato", "old account", "", "badauth", "old", 0.0, None, "x"))
+    await strato.reconciler.turn(HOME)
+    assert strato.provider.applied
+    assert 'homing_provider_lockouts{provider="strato"} 0.0' in strato.metrics.exposition().decode()

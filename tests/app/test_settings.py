@@ -100,6 +100,33 @@ def test_tables_that_contradict_each_other_are_told(tmp_path: Path, text: str, p
     assert problem in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[detect.http]\nservices = ["https://ip.example.org:99999/"]',
+        '[detect.http]\nservices = ["ftp://ip.example.org/"]',
+        '[detect.stun]\nservers = ["stun.example.org:no"]',
+        '[detect.stun]\nlists = ["https://[bad/"]',
+        '[detect.stun]\nlists = ["~nosuchuser/x"]',
+        '[zones."a.b"]\n[zones."A.B."]',
+        'names = [{ fqdn = "*.a.b" }]\n[zones."a.b"]',
+        '[providers.x]\ntype = "strato"\npassword_env = "PATH"\nca_file = "nowhere.pem"',
+        '[providers.x]\ntype = "strato"\npassword_file = "~nosuchuser/x"',
+    ],
+)
+async def test_check_finds_what_would_only_fail_later(tmp_path: Path, text: str) -> None:
+    """What observers, zones and providers cannot use is told by ``check``, with file and key."""
+    (error,) = (await check(load_toml(write(tmp_path, text)))).errors
+    assert error.startswith(str(tmp_path / "homing.toml"))
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    """Editors of another system put one in front."""
+    path = tmp_path / "homing.toml"
+    path.write_text(GOOD, encoding="utf-8-sig")
+    assert load_toml(path).settings.names
+
+
 async def test_check_finds_all_errors_at_once(tmp_path: Path) -> None:
     """A missing secret, a wrong name and a wrong address are all told."""
     text = GOOD.replace("www.example.de", "under_score.de") + '\n[web]\nlisten = ["nowhere"]\n'

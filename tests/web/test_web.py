@@ -142,6 +142,13 @@ async def test_legacy_addresses_serve_the_page_and_raw_only() -> None:
     assert found == {"/": 200, "/raw": 200, "/metrics": 404, "/healthz": 404}
 
 
+@pytest.mark.parametrize(("host", "status"), [("evil.example", 421), ("localhost", 200), ("[::1]:80", 200)])
+async def test_a_page_for_this_machine_knows_its_own_names_only(site: Site, host: str, status: int) -> None:
+    """A strange name that was made to lead to loopback reads nothing (DNS rebinding)."""
+    response = await site.client.request("GET", site.base + "/raw", timeout=5, headers={"Host": host})
+    assert response.status == status
+
+
 async def test_a_port_in_use_is_told_with_a_remedy(site: Site) -> None:
     """The error names address, port and option."""
     server = WebServer(lambda: STATE, ready=lambda: None, metrics=lambda: b"")

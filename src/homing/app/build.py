@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import socket
+import ssl
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -59,10 +60,15 @@ def accepted_networks(loaded: Loaded) -> tuple[Network, ...]:
 
 
 def build_zones(loaded: Loaded) -> tuple[ZoneSpec, ...]:
-    """The zones of the built-in server."""
-    return tuple(
-        _zone(origin, zone, f"{loaded.origin}: zones.{origin}") for origin, zone in loaded.settings.zones.items()
-    )
+    """The zones of the built-in server. Raises ConfigError."""
+    found: dict[Name, ZoneSpec] = {}
+    for text, settings in loaded.settings.zones.items():
+        where = f"{loaded.origin}: zones.{text}"
+        zone = _zone(text, settings, where)
+        if zone.origin in found:
+            raise ConfigError(where, "is given twice", "keep one of the two")
+        found[zone.origin] = zone
+    return tuple(found.values())
 
 
 def _zone(text: str, zone: ZoneSettings, where: str) -> ZoneSpec:
@@ -108,6 +114,10 @@ def _name(
     if entry.provider == OWN and not any(name.is_within(origin) for origin in origins):
         raise ConfigError(
             f"{where}.provider", "no zone of the built-in server holds it", f'add [zones."{name.parent().text}"]'
+        )
+    if entry.provider == OWN and name.labels[:1] == (b"*",):
+        raise ConfigError(
+            f"{where}.fqdn", "is a wildcard, which the built-in server does not answer yet", "name each host"
         )
     if entry.allow_private:
         accepted = EVERYWHERE
@@ -219,22 +229,62 @@ def secret_of(settings: ProviderSettings, loaded: Loaded, where: str) -> Secret:
         raise ConfigError(where, problem, f'give one: {options} = "FILE" (or ..._env = "VARIABLE")')
     key, way, value = given[0]
     if way == "file":
-        return secret_from_file(loaded.base / _expanded(value), f"{where}.{key}")
+        return secret_from_file(loaded.base / expanded(value, f"{where}.{key}"), f"{where}.{key}")
     return secret_from_environment(value, f"{where}.{key}")
 
 
-def _expanded(text: str) -> Path:
-    """A path with ``~`` and systemd's ``$CREDENTIALS_DIRECTORY`` filled in."""
-    directory: Mapping[str, str] = os.environ
-    text = text.replace("$CREDENTIALS_DIRECTORY", directory.get("CREDENTIALS_DIRECTORY", "$CREDENTIALS_DIRECTORY"))
-    return Path(text).expanduser()
+def expanded(text: str, where: str) -> Path:
+    """A path with ``~`` and systemd's ``$CREDENTIALS_DIRECTORY`` filled in. Raises ConfigError."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY", "$CREDENTIALS_DIRECTORY")
+    try:
+        return Path(text.replace("$CREDENTIALS_DIRECTORY", credentials)).expanduser()
+    except RuntimeError:
+        raise ConfigError(where, f"{text[:80]!r} names no home directory", "write the whole path") from None
+
+
+def http_client(loaded: Loaded, ca_file: str, where: str) -> HttpClient:
+    """A client that trusts ``ca_file`` beside the system's authorities. Raises ConfigError."""
+    if not ca_file:
+        return HttpClient()
+    path = loaded.base / expanded(ca_file, f"{where}.ca_file")
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one too
+        reason = error.strerror or "no certificate in it"
+        raise ConfigError(
+            f"{where}.ca_file", f"cannot use {path}: {reason}", "name a file of PEM certificates"
+        ) from None
+    return HttpClient(ca_file=path)
+
+
+def dns_addresses(loaded: Loaded, override: tuple[str, ...] | None = None) -> tuple[tuple[str, int], ...]:
+    """Where the built-in DNS server listens: nowhere without a zone. ``override`` is what ``--dns`` says."""
+    texts = loaded.settings.dns.listen if loaded.settings.dns else ()
+    where = f"{loaded.origin}: dns.listen"
+    if override is not None:
+        texts, where = override, "--dns"
+    if not loaded.settings.zones:
+        return ()
+    return tuple(pair for text in texts for pair in _everywhere(parse_listen(text, where, 53)))
+
+
+def _everywhere(address: tuple[str, int]) -> tuple[tuple[str, int], ...]:
+    """An empty host means every address of the machine, in both families if it has both."""
+    host, port = address
+    if host:
+        return (address,)
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM):
+            return (("0.0.0.0", port), ("::", port))
+    except OSError:
+        return (("0.0.0.0", port),)
 
 
 def parse_listen(text: str, where: str, default_port: int) -> tuple[str, int]:
     """``HOST:PORT``, ``[HOST]:PORT``, ``:PORT`` (all addresses) or ``HOST``. Raises ConfigError."""
     host, _, port = text.rpartition(":") if ":" in text and not text.endswith("]") else (text, "", str(default_port))
     host = host.strip("[]")
-    if not port.isdigit() or not 0 <= int(port) <= 65535 or (":" in host and "[" not in text):
+    if not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535 or (":" in host and "[" not in text):
         raise ConfigError(
             where, f"{text!r} is not an address and a port", 'write it like "127.0.0.1:5300" or "[::1]:53"'
         )

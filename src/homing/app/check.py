@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
-from homing.app.build import accepted_networks, build_names, build_provider, build_zones, parse_listen, secret_of
+from homing.app.build import (
+    accepted_networks,
+    build_names,
+    build_provider,
+    build_zones,
+    http_client,
+    parse_listen,
+    secret_of,
+)
+from homing.app.observe import build_observing
 from homing.app.settings import Loaded
+from homing.effects.clock import SystemClock
 from homing.effects.http import HttpClient
 from homing.errors import ConfigError
 
@@ -32,8 +43,13 @@ async def check(loaded: Loaded) -> Report:
     except ConfigError as error:
         errors.append(str(error))
     async with HttpClient() as http:
+        try:
+            build_observing(loaded, http, clock=SystemClock(), chance=random.Random())  # noqa: S311 - nothing is chosen
+        except ConfigError as error:
+            errors.append(str(error))
         for key, provider in settings.providers.items():
             try:
+                http_client(loaded, provider.ca_file, f"{loaded.origin}: providers.{key}")
                 build_provider(key, provider, loaded, http)
                 secret_of(provider, loaded, f"{loaded.origin}: providers.{key}").reveal()
             except ConfigError as error:

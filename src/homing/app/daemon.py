@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import random
 import signal
-import socket
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from homing import __version__
-from homing.app.build import build_zones, parse_listen
+from homing.app.build import dns_addresses, parse_listen
 from homing.app.household import Household
 from homing.app.memory import Memory
 from homing.app.notify import notify_service_manager
@@ -116,6 +115,11 @@ class Daemon:
             waits = [asyncio.create_task(event.wait()) for event in (self._stop, self._reload)]
             try:
                 await asyncio.wait([running, *waits], return_when=asyncio.FIRST_COMPLETED)
+                if not self._stop.is_set():
+                    # Before a reload a request may take the time it needs: one that is cut off is made twice.
+                    idle = asyncio.create_task(household.wait_idle())
+                    await asyncio.wait([idle, waits[0]], return_when=asyncio.FIRST_COMPLETED)
+                    idle.cancel()
             finally:
                 for wait in waits:
                     wait.cancel()
@@ -165,13 +169,7 @@ class Daemon:
         return (self._dns_addresses(loaded), *web)
 
     def _dns_addresses(self, loaded: Loaded) -> tuple[tuple[str, int], ...]:
-        texts = loaded.settings.dns.listen if loaded.settings.dns else ()
-        where = f"{loaded.origin}: dns.listen"
-        if self._options.dns is not None:
-            texts, where = self._options.dns, "--dns"
-        if not build_zones(loaded):
-            return ()
-        return tuple(pair for text in texts for pair in _everywhere(parse_listen(text, where, 53)))
+        return dns_addresses(loaded, self._options.dns)
 
     @contextlib.asynccontextmanager
     async def _servers(self, loaded: Loaded) -> AsyncGenerator[None, None]:
@@ -256,14 +254,6 @@ def last_good_zones(store: Store) -> tuple[Zone, ...]:
         except (HomingError, msgspec.DecodeError) as error:
             log.error("last good zone cannot be read", zone=origin.text, reason=str(error))  # noqa: TRY400
     return tuple(zones)
-
-
-def _everywhere(address: tuple[str, int]) -> tuple[tuple[str, int], ...]:
-    """An empty host means every address of the machine, in both families."""
-    host, port = address
-    if host:
-        return (address,)
-    return (("0.0.0.0", port), ("::", port)) if socket.has_ipv6 else (("0.0.0.0", port),)
 
 
 def _told(host: str, port: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import random
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from homing.app.build import OWN, ZoneSpec, build_names, build_provider, build_zones
+from homing.app.build import OWN, ZoneSpec, build_names, build_provider, build_zones, http_client
 from homing.app.memory import Memory
 from homing.app.observe import build_detector, build_observing, own_addresses
 from homing.app.reconcile import Reconciler
@@ -24,6 +25,7 @@ from homing.effects.clock import Clock
 from homing.effects.http import HttpClient
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
+from homing.errors import first_cause
 from homing.model.address import Address, Family, parse_address
 from homing.model.name import Name
 from homing.model.observation import Outcome, Verdict
@@ -83,23 +85,27 @@ class Household:
         self._providers = {key: self._provider(key) for key in loaded.settings.providers}
         self._observing = build_observing(loaded, self._http, clock=clock, chance=chance, cache=cache)
         self._heard: dict[Family, Verdict] = {}
+        self._told_lists: dict[str, str] = {}
         self._hear = asyncio.Event()
         self._detector = build_detector(self._observing, self._on_round, clock=clock, chance=chance)
         self._chance = chance
         self.reconcilers: dict[str, Reconciler] = {}
 
-    def _client(self, ca_file: str) -> HttpClient:
-        client = HttpClient(ca_file=self.loaded.base / Path(ca_file).expanduser() if ca_file else None)
+    def _client(self, ca_file: str, where: str = "") -> HttpClient:
+        client = http_client(self.loaded, ca_file, where)
         self._https.append(client)
         return client
 
     def _provider(self, key: str) -> Provider:
         settings = self.loaded.settings.providers[key]
-        http = self._client(settings.ca_file) if settings.ca_file else self._http
+        where = f"{self.loaded.origin}: providers.{key}"
+        http = self._client(settings.ca_file, where) if settings.ca_file else self._http
         return build_provider(key, settings, self.loaded, http)
 
     async def open(self, last_good: Iterable[Zone] = ()) -> None:
         """Serve the zones as they were last; zones that are configured no more are served no more."""
+        for origin in set(self._authority.zones.loaded) - {zone.origin for zone in self._zones}:
+            self._authority.withdraw(origin)
         if self._zones:
             await self._open_zones(last_good)
         self._metrics.forget_names()
@@ -122,8 +128,6 @@ class Household:
         kept = [spec for spec in self.names if spec.provider == OWN]
         wanted = {(spec.name, ADDRESS_TYPES[family]) for spec in kept for family in spec.source.families}
         await provider.start(last_good, wanted)
-        for origin in set(self._authority.zones.loaded) - {zone.origin for zone in self._zones}:
-            self._authority.withdraw(origin)
         self._providers[OWN] = provider
         self.types[OWN] = "built-in DNS server"
         self._learn_what_is_served(provider)
@@ -163,15 +167,18 @@ class Household:
         """Start a part again after a fault of Homing itself: a bug in one provider must not stop the others (U9)."""
         pause = Backoff(FAULT_PAUSE, FAULT_PAUSE_LIMIT)
         while True:
+            started = self._clock.monotonic()
             try:
                 await work()
             except Exception as fault:
                 # The one place where what nobody expected is caught, and told by kind and place: its text is not
                 # ours and may hold anything, a secret too.
-                pause = pause.after_failure()
+                healthy = self._clock.monotonic() - started > FAULT_PAUSE_LIMIT
+                pause = (Backoff(FAULT_PAUSE, FAULT_PAUSE_LIMIT) if healthy else pause).after_failure()
                 self._metrics.faults.labels(part).inc()
-                where = traceback.extract_tb(fault.__traceback__)[-1]
-                told = f"{type(fault).__name__} at {Path(where.filename).name}:{where.lineno}"
+                cause = first_cause(fault)
+                where = traceback.extract_tb(cause.__traceback__)[-1]
+                told = f"{type(cause).__name__} at {Path(where.filename).name}:{where.lineno}"
                 await self.memory.happened(Event(self._clock.time(), "fault", part, told))
                 log.critical("internal fault, please report it", part=part, fault=told, exc_info=DEBUG)
             await self._clock.sleep(max(FAULT_PAUSE, pause.seconds(self._chance)))
@@ -246,14 +253,14 @@ class Household:
         good = {family: self.memory.good[family].address for family in self.families if family in self.memory.good}
         return View(good, self.own)
 
+    async def wait_idle(self) -> None:
+        """Wait until no request to a provider is under way."""
+        await asyncio.gather(*(one.idle() for one in self.reconcilers.values()))
+
     async def finish(self, running: asyncio.Task[None], patience: float) -> None:
-        """Stop observing at once; a request under way gets ``patience`` seconds to end."""
-        busy = [one for one in self.reconcilers.values() if one.busy]
-        waits = [asyncio.create_task(one.idle()) for one in busy]
-        if waits:
-            await asyncio.wait(waits, timeout=patience)
-        for wait in waits:
-            wait.cancel()
+        """Stop observing; requests under way get ``patience`` seconds to end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.wait_idle(), patience)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -269,7 +276,11 @@ class Household:
         family, before = verdict.family, self.verdicts.get(verdict.family)
         self.verdicts[family] = verdict
         self._count(verdict)
+        self._tell_lists()
         if verdict.outcome is Outcome.AGREED and verdict.address is not None:
+            if before is None or before.outcome is not Outcome.AGREED:
+                for reconciler in self.reconcilers.values():
+                    reconciler.hurry()
             if await self.memory.agreed(family, verdict.address, verdict.at, verdict.reason):
                 self._metrics.wan_changes.labels(str(family)).inc()
                 self._detector.trigger()
@@ -283,6 +294,14 @@ class Household:
                 log.info("WAN address not known", family=str(family), reason=verdict.reason)
         # Every round wakes the turn: what started it may have been a change of this machine's own addresses.
         self._wake()
+
+    def _tell_lists(self) -> None:
+        """Say once what is wrong with a list of servers; meanwhile its copy or the built-in list serves."""
+        problems = dict(self._observing.lists.problems) if self._observing.lists else {}
+        for location, reason in problems.items():
+            if self._told_lists.get(location) != reason:
+                log.warning("list of STUN servers cannot be used", list=location, reason=reason)
+        self._told_lists = problems
 
     def _count(self, verdict: Verdict) -> None:
         family = str(verdict.family)

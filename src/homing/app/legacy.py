@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from homing.app.settings import (
     DetectSettings,
     GandiSettings,
@@ -95,6 +97,10 @@ def load_dns_ini(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
     ttl = _variable(ini, "record_ttl", "RECORD_TTL", environ, default=str(MIN_TTL))
     if not ttl.isascii() or not ttl.isdigit():
         raise ConfigError(ini.where("gandi", "record_ttl"), "is not a number of seconds", "set RECORD_TTL=300")
+    if not environ.get(ini.get("gandi", "api_key", "API_KEY"), "").strip():
+        # The value is not told: it may be the key itself.
+        remedy = "write api_key = API_KEY and set the environment variable API_KEY to the key"
+        raise ConfigError(ini.where("gandi", "api_key"), "does not name an environment variable that is set", remedy)
     interval = float(max(10, ini.number("ESDDNS", "daemon_thread_interval", 300)))
     settings = Settings(
         detect=_detect(ini, interval),
@@ -118,7 +124,17 @@ def load_dns_ini(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
             ),
         ),
     )
+    for part in (settings.detect, settings.web, *settings.names):
+        _check_ranges(part, ini.origin)
     return Loaded(settings, str(path), path.resolve().parent, ini.notes())
+
+
+def _check_ranges(part: msgspec.Struct, origin: str) -> None:
+    """Numbers in a dns.ini have the same bounds as in a homing.toml. Raises ConfigError."""
+    try:
+        msgspec.convert(msgspec.to_builtins(part), type(part))
+    except msgspec.ValidationError as error:
+        raise ConfigError(origin, f"a number is out of range: {error}", "compare it with ESDDNS's dns.ini") from None
 
 
 def _variable(ini: _Ini, key: str, usual: str, environ: Mapping[str, str], default: str = "") -> str:
@@ -160,6 +176,8 @@ def _services(ini: _Ini) -> tuple[str, ...]:
     try:
         found: Any = json.loads(ini.get("WANIPState", "ip_check_services", '{"svc": []}'))
         services = tuple(str(url) for url in found["svc"])
+        if not isinstance(found["svc"], list):
+            raise TypeError
     except (ValueError, KeyError, TypeError):
         raise ConfigError(where, "is not the JSON that ESDDNS knows", remedy) from None
     return services

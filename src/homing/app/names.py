@@ -39,7 +39,8 @@ class NameSpec:
 class NameState:
     """What is known of one name; changes with every turn. Times are Unix seconds, 0 for never.
 
-    ``missing``, ``held`` and ``error`` are sentences for people; ``not_before`` is when it may be tried again.
+    ``missing``, ``held`` and ``error`` are sentences for people; ``not_before`` is when it may be tried again, and
+    ``patient`` tells that the provider asked for that wait: then no news from here shortens it.
     """
 
     wanted: tuple[RRset, ...] = ()
@@ -49,12 +50,19 @@ class NameState:
     error: str = ""
     retry: Backoff = field(default_factory=lambda: Backoff(RETRY_FIRST, RETRY_LIMIT))
     not_before: float = 0.0
+    patient: bool = False
     last_read: float = 0.0
     last_sync: float = 0.0
+
+    def hurry(self) -> None:
+        """Something changed for the better: try again now, unless the provider asked for a wait."""
+        if not self.patient:
+            self.retry = Backoff(RETRY_FIRST, RETRY_LIMIT)
+            self.not_before = 0.0
 
     def succeeded(self, now: float) -> None:
         """The provider holds what is wanted."""
         self.error, self.held, self.locked = "", "", False
         self.retry = Backoff(RETRY_FIRST, RETRY_LIMIT)
-        self.not_before = 0.0
+        self.not_before, self.patient = 0.0, False
         self.last_sync = now

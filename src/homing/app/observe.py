@@ -6,8 +6,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from homing.app.build import accepted_networks
+from homing.app.build import accepted_networks, expanded
 from homing.app.settings import Loaded
 from homing.app.settings import Observer as Given
 from homing.detect import (
@@ -73,8 +74,13 @@ def build_observing(
     if Method.STUN in methods and stun.enabled:
         given = [_stun(item, Transport.UDP, f"{where}.stun.servers") for item in stun.servers]
         given += [_stun(item, Transport.TCP, f"{where}.stun.tcp_servers") for item in stun.tcp_servers]
-        sources = [ListSource(_location(text, loaded.base), Transport.UDP) for text in stun.lists]
-        sources += [ListSource(_location(text, loaded.base), Transport.TCP) for text in stun.tcp_lists]
+        sources = [
+            ListSource(_location(text, loaded.base, f"{where}.stun.lists"), Transport.UDP) for text in stun.lists
+        ]
+        sources += [
+            ListSource(_location(text, loaded.base, f"{where}.stun.tcp_lists"), Transport.TCP)
+            for text in stun.tcp_lists
+        ]
         if sources:
             lists = ServerLists(
                 sources,
@@ -132,17 +138,26 @@ def _stun(given: str | Given, transport: Transport, where: str) -> StunServer:
     if not colon or text.endswith("]") or (":" in host and not host.endswith("]")):
         host, port = text, str(STUN_PORT)
     host = host.strip("[]")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ConfigError(where, f"{text!r} is not a server", 'write it like "stun.example.org:3478"')
     return StunServer(host, int(port), transport, operator)
 
 
 def _service(given: str | Given, where: str) -> HttpService:
     url, operator = (given, "") if isinstance(given, str) else (given.url, given.operator)
-    if not url.startswith(("https://", "http://")):
-        raise ConfigError(where, f"{url!r} is not a URL", 'write it like "https://ip.example.org"')
-    return HttpService(url, operator)
+    return HttpService(_url(url, where), operator)
 
 
-def _location(text: str, base: Path) -> str:
-    return text if text.startswith(("http://", "https://")) else str(base / Path(text).expanduser())
+def _url(text: str, where: str) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or not text.isprintable() or " " in text:
+        raise ConfigError(where, f"{text[:80]!r} is not a URL", 'write it like "https://ip.example.org"')
+    return text
+
+
+def _location(text: str, base: Path, where: str) -> str:
+    return _url(text, where) if text.startswith(("http://", "https://")) else str(base / expanded(text, where))

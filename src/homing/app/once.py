@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from homing import __version__
+from homing.app.build import dns_addresses
 from homing.app.daemon import last_good_zones
 from homing.app.household import Household
 from homing.app.memory import Memory
@@ -46,7 +47,7 @@ async def plan_once(loaded: Loaded, state: Path) -> Once:
             store = stack.enter_context(Store(state, readonly=True))
         memory = Memory(store, write=False)
         stack.callback(memory.close)
-        async with _household(loaded, memory, store) as household:
+        async with _household(loaded, memory, store, state) as household:
             view = household.view()
             plans = await asyncio.gather(*(one.preview(view) for one in household.reconcilers.values()))
             return Once(tuple(plans), [], *_told(household))
@@ -55,7 +56,7 @@ async def plan_once(loaded: Loaded, state: Path) -> Once:
 async def apply_once(loaded: Loaded, state: Path, accept: str) -> Once:
     """Change what has to change. Raises StateLocked beside a running daemon."""
     with StateLock(state), Store(state) as store, contextlib.closing(Memory(store)) as memory:
-        async with _household(loaded, memory, store) as household:
+        async with _household(loaded, memory, store, state) as household:
             view = household.view()
             turns = await asyncio.gather(
                 *(one.turn(view, accept=accept, everything=True) for one in household.reconcilers.values())
@@ -75,7 +76,9 @@ async def apply_once(loaded: Loaded, state: Path, accept: str) -> Once:
 
 
 @contextlib.asynccontextmanager
-async def _household(loaded: Loaded, memory: Memory, store: Store | None) -> AsyncGenerator[Household, None]:
+async def _household(
+    loaded: Loaded, memory: Memory, store: Store | None, state: Path
+) -> AsyncGenerator[Household, None]:
     """The household after one look at the world."""
     household = Household(
         loaded,
@@ -84,6 +87,8 @@ async def _household(loaded: Loaded, memory: Memory, store: Store | None) -> Asy
         Metrics(__version__),
         clock=SystemClock(),
         chance=random.SystemRandom(),
+        listen=dns_addresses(loaded),
+        cache=state / "cache",
     )
     try:
         await household.open(last_good_zones(store) if store else ())

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homing.app.memory import Memory
 from homing.app.names import NameSpec, NameState
@@ -70,6 +70,9 @@ class Reconciler:
         self.names = tuple(names)
         self.memory = memory
         self.states: dict[Name, NameState] = {spec.name: NameState() for spec in self.names}
+        for spec in self.names if not provider.traits.readable else ():
+            # What another account or server confirmed says nothing of this one, and cannot be read.
+            memory.forget_other_account(spec.key, provider.account(spec.name))
         self._clock = clock
         self._chance = chance
         self._metrics = metrics
@@ -89,10 +92,15 @@ class Reconciler:
         """Wait until no provider is being asked to change anything."""
         await self._idle.wait()
 
+    def hurry(self) -> None:
+        """The way out is open again: names that failed meanwhile are tried at once."""
+        for state in self.states.values():
+            state.hurry()
+
     async def turn(self, view: View, *, accept: str = "", everything: bool = False) -> Turn:
         """Take one turn. ``everything`` looks at names that are not due yet too."""
         now = self._clock.time()
-        self._notice_clock(now)
+        await self._notice_clock(now)
         await self.lift_lockouts(now)
         wants = self.want(view)
         due = await self.read(wants, now, everything=everything)
@@ -100,13 +108,24 @@ class Reconciler:
         outcomes = await self.apply(plan)
         return self.record(plan, outcomes)
 
-    def _notice_clock(self, now: float) -> None:
-        """When the clock was set back, times noted before it lie ahead: look at every name again instead of waiting."""
+    async def _notice_clock(self, now: float) -> None:
+        """When the clock was set back, times noted before it lie ahead: start their waits anew from now."""
         if now < self._last_turn - CLOCK_SLACK:
             log.warning("the clock was set back", seconds=round(self._last_turn - now))
             for state in self.states.values():
                 state.not_before, state.last_read = 0.0, 0.0
         self._last_turn = now
+        for spec in self.names:
+            if self.memory.requests.get(spec.key, 0.0) > now + CLOCK_SLACK:
+                await self.memory.asked(*spec.key, now)
+        for lockout in self.lockouts:
+            if lockout.until is not None and lockout.since > now + CLOCK_SLACK:
+                await self.memory.locked(replace(lockout, since=now, until=now + lockout.until - lockout.since))
+
+    @property
+    def lockouts(self) -> list[Lockout]:
+        """The pauses that concern any of the names."""
+        return [one for one in self.memory.lockouts if any(self._concerns(one, spec.name) for spec in self.names)]
 
     async def preview(self, view: View) -> Plan:
         """What a turn would do now, without doing it."""
@@ -135,7 +154,9 @@ class Reconciler:
                 none_of=sourced.none_of,
                 accepted=spec.accepted,
             )
-            state.wanted = want.rrsets
+            if want.rrsets != state.wanted:
+                state.wanted = want.rrsets
+                state.hurry()
             wants.append(want)
         return wants
 
@@ -187,9 +208,11 @@ class Reconciler:
                     state.succeeded(state.last_sync or now)
             self._metrics.in_sync.labels(spec.name.text, spec.provider).set(self.is_in_sync(spec.name))
         for item in plan.held:
+            if self.states[item.name].held != item.held:
+                log.warning("change held back", name=item.name.text, provider=item.provider, reason=item.held)
             self.states[item.name].held = item.held
         name = self.provider.name
-        self._metrics.lockouts.labels(name).set(sum(item.provider == name for item in self.memory.lockouts))
+        self._metrics.lockouts.labels(name).set(len(self.lockouts))
         self._metrics.held.labels(name).set(len(plan.held))
         return Turn(plan, outcomes, min((self.next_turn(spec, now) for spec in self.names), default=now + 3600.0))
 
@@ -261,19 +284,19 @@ class Reconciler:
             if lockout is not None:
                 holds[key] = lockout.reason
                 if lockout.until is not None:
-                    state.not_before = lockout.until
+                    state.not_before, state.patient = lockout.until, True
             elif now < allowed:
                 holds[key] = f"{self.provider.name} is asked for one host at most every {cooldown:g} s"
-                state.not_before = allowed
+                state.not_before, state.patient = allowed, True
         return holds
 
     async def _read(self, want: Want, now: float, gate: asyncio.Semaphore) -> bool:
-        state = self.states[want.name]
+        state, key = self.states[want.name], self._fingerprint(want.name)
         try:
             async with gate:
                 rrsets = await self.provider.read(want.name)
         except ProviderError as error:
-            await self._failed(want.name, error, now, "read", 0.0)
+            await self._failed(want.name, error, now, "read", 0.0, key)
             return False
         state.last_read = now
         known = tuple(self._published(want.name).values())
@@ -292,15 +315,19 @@ class Reconciler:
             started, now = self._clock.monotonic(), self._clock.time()
             summary = "; ".join(str(change) for change in item.changes)
             await self.memory.asked(item.provider, item.name, now)
+            key = self._fingerprint(item.name)
             try:
                 await self.provider.apply(item)
+            except asyncio.CancelledError:
+                log.warning("request interrupted, it is made again", name=item.name.text, provider=item.provider)
+                raise
             except ProviderError as error:
-                await self._failed(item.name, error, now, summary, self._clock.monotonic() - started)
+                await self._failed(item.name, error, now, summary, self._clock.monotonic() - started, key)
                 return Outcome(item, ok=False, code=error.code, detail=str(error))
             seconds = self._clock.monotonic() - started
             update = Update(self._clock.time(), item.provider, item.name.text, summary, True, "ok", "", seconds)
             removed = [change.type for change in item.changes if change.action is Action.DELETE]
-            await self.memory.updated(update, item.name, item.wanted, removed)
+            await self.memory.updated(update, item.name, item.wanted, removed, account=self.provider.account(item.name))
             state.succeeded(now)
             state.last_read = now
             self._metrics.updates.labels(item.provider, "ok").inc()
@@ -320,21 +347,29 @@ class Reconciler:
             if not self._under_way:
                 self._idle.set()
 
-    async def _failed(self, name: Name, error: ProviderError, now: float, summary: str, seconds: float) -> None:
+    def _fingerprint(self, name: Name) -> str:
+        return self.provider.fingerprint(name, self.memory.salt)
+
+    async def _failed(
+        self, name: Name, error: ProviderError, now: float, summary: str, seconds: float, fingerprint: str
+    ) -> None:
+        """Note a failure. ``fingerprint`` is that of the credentials the request was made with, before it was."""
         provider, state = self.provider.name, self.states[name]
         state.error = str(error)
         state.retry = state.retry.after_failure()
         if isinstance(error, ProviderLocked):
-            fingerprint = self.provider.fingerprint(name, self.memory.salt)
             lockout = lockout_for(error, provider, self.provider.account(name), name, now, fingerprint)
             await self.memory.locked(lockout)
             await self.memory.happened(Event(now, "lockout", provider, lockout.reason))
             state.locked, state.held = True, lockout.reason
             state.not_before = lockout.until if lockout.until is not None else 0.0
+            state.patient = True
         elif isinstance(error, ProviderBusy):
             state.not_before = now + max(state.retry.seconds(self._chance), error.seconds or 0.0)
+            state.patient = error.seconds is not None
         else:
             state.not_before = now + max(60.0, state.retry.seconds(self._chance))
+            state.patient = False
         update = Update(now, provider, name.text, summary, False, error.code, str(error), seconds)
         await self.memory.updated(update, name)
         self._metrics.updates.labels(provider, error.code if error.code in _COUNTED else "error").inc()

@@ -5,6 +5,7 @@ Times are seconds. A wrong or unknown key is a ConfigError that names file, key 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -200,7 +201,7 @@ class Loaded(Struct, frozen=True):
 
 def default_settings(host: str | None = None) -> Loaded:
     """What Homing does without a configuration: this machine's names in ``home.arpa.`` (RFC 8375)."""
-    label = re.sub(r"[^a-z0-9-]+", "-", (host or socket.gethostname()).split(".")[0].lower()).strip("-")[:63] or "host"
+    label = re.sub(r"[^a-z0-9-]+", "-", (host or socket.gethostname()).split(".")[0].lower())[:60].strip("-") or "host"
     if label in ("wan", "ns1"):
         label += "-host"
     names = (
@@ -217,15 +218,16 @@ def find_configuration(given: Path | None, environ: Mapping[str, str] = os.envir
         return given
     home = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "/")) / ".config")
     for path in (Path(home) / "homing" / "homing.toml", Path("/etc/homing/homing.toml")):
-        if path.is_file():
-            return path
+        with contextlib.suppress(OSError):  # a folder that may not be looked into has nothing for this user
+            if path.is_file():
+                return path
     return None
 
 
 def read_text(path: Path) -> str:
     """The text of a configuration file. Raises ConfigError."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(
             str(path), f"cannot read it: {error.strerror}", "homing init writes a commented one"
@@ -251,6 +253,8 @@ def parse(data: dict[str, Any], origin: str) -> Settings:
     if not isinstance(tables, dict):
         raise ConfigError(f"{origin}: providers", "is not a table", "write [providers.NAME] and its keys below")
     named = typing.cast("dict[str, object]", tables)
+    if "zone" in named:
+        raise ConfigError(f"{origin}: providers.zone", "is the built-in server's name", "choose another name")
     providers = {key: _provider(value, origin, key) for key, value in named.items()}
     settings = msgspec.structs.replace(_convert(rest, Settings, origin, ""), providers=providers)
     if settings.dns is None and settings.zones:

@@ -134,8 +134,8 @@ def _provider(reconciler: Reconciler, types: Mapping[str, str], now: float) -> P
     name = reconciler.provider.name
     lockouts = (
         LockoutView(item.host, item.code, item.reason, item.since, item.until or 0.0)
-        for item in reconciler.memory.lockouts
-        if item.provider == name and (item.until is None or item.until > now)
+        for item in reconciler.lockouts
+        if item.until is None or item.until > now
     )
     return ProviderView(name, types.get(name, name), reconciler.provider.traits.readable, tuple(lockouts))
 

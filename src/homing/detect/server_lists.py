@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -137,22 +138,25 @@ class ServerLists:
 
     async def refresh(self) -> None:
         """Fetch the lists that are due: those older than a day, or whose last fetch failed. Never raises for that."""
-        for source in self._sources:
-            if self._clock.time() < self._due.get(source, 0.0):
-                continue
-            if not source.is_url:
-                self._load(source)
-                continue
-            try:
-                data = await self._fetch(source)
-                self._lists[source] = parse_list(data, source.transport, self._accept)
-            except (HttpError, ObservationError) as error:
-                self.problems[source.location] = str(error)
-                self._due[source] = self._clock.time() + RETRY
-            else:
-                self.problems.pop(source.location, None)
-                self._due[source] = self._clock.time() + REFRESH
-                self._save(source, data)
+        await asyncio.gather(*(self._refresh(source) for source in self._sources))
+
+    async def _refresh(self, source: ListSource) -> None:
+        now = self._clock.time()
+        if now < self._due.get(source, 0.0) <= now + REFRESH:
+            return
+        if not source.is_url:
+            self._load(source)
+            return
+        try:
+            data = await self._fetch(source)
+            self._lists[source] = parse_list(data, source.transport, self._accept)
+        except (HttpError, ObservationError) as error:
+            self.problems[source.location] = str(error)
+            self._due[source] = self._clock.time() + RETRY
+        else:
+            self.problems.pop(source.location, None)
+            self._due[source] = self._clock.time() + REFRESH
+            self._save(source, data)
 
     async def _fetch(self, source: ListSource) -> bytes:
         response = await self._http.request(

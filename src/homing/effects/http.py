@@ -7,6 +7,7 @@ import base64
 import contextlib
 import socket
 import ssl
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,10 @@ class HttpClient:
         import aiohttp
         from yarl import URL
 
-        target = URL(url)
+        try:
+            target = URL(url)
+        except ValueError:
+            raise HttpError("protocol", "the address of the server is not a URL") from None
         where = target.host or "the server"
         merged = {"User-Agent": USER_AGENT, **(headers or {})}
         options: dict[str, Any] = {"json": json} if json is not None else {}
@@ -121,6 +125,7 @@ class HttpClient:
                     headers=merged,
                     allow_redirects=follow,
                     max_redirects=max(max_redirects, 1),
+                    proxy=_proxy(target.scheme, where) if family is None else None,
                     **options,
                 ) as response,
             ):
@@ -160,14 +165,17 @@ class HttpClient:
                 force_close=True,
                 socket_factory=_stable_socket,
             )
-            session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=family is None
-            )
+            session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
             # aiohttp sends a GET or PUT again by itself when the connection breaks. A dyndns2 update is a GET, and
             # one sent twice earns a block for abuse; when to ask again is decided by whoever knows why.
             session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             self._sessions[family] = session
         return self._sessions[family]
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    """The proxy that the environment names. Not left to aiohttp, which would take logins from ~/.netrc as well."""
+    return None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(scheme)
 
 
 def _house_resolver(resolver: Resolver) -> AbstractResolver:

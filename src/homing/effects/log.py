@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 from homing.errors import ConfigError
+
+
+class _Unfailing:
+    """A text stream whose failures end nobody: a full disk, or a reader of the pipe that went away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -23,7 +43,7 @@ def configure(level: str = "info", *, json: bool = False, file: str = "") -> Non
     terminal = sys.stderr.isatty() and not file
     stamped = json or terminal or bool(file)
     try:
-        stream = Path(file).open("a", encoding="utf-8") if file else sys.stderr  # noqa: SIM115 - open for life
+        stream: Any = _Unfailing(Path(file).open("a", encoding="utf-8") if file else sys.stderr)  # noqa: SIM115 - open for life
     except OSError as error:
         raise ConfigError("log.file", f"cannot write {file}: {error.strerror}", "name a writable file") from None
     processors: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level]
@@ -41,6 +61,8 @@ def configure(level: str = "info", *, json: bool = False, file: str = "") -> Non
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=False,
     )
+    # Whatever a stranger sends to the page is answered; it is no news, and least of all worth a traceback.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s: %(message)s")
 
 

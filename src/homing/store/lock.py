@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -12,6 +13,9 @@ from typing import IO, Self
 from homing.errors import StateLocked, StoreError
 
 LOCK_FILE = "lock"
+
+LOCK_TRIES, LOCK_PAUSE = 6, 0.05
+"""How often the lock is tried, and the seconds between."""
 
 
 def prepare_directory(directory: Path) -> None:
@@ -45,16 +49,14 @@ class StateLock:
             raise StoreError(
                 f"cannot write to state directory {self._directory}: {error.strerror}; name a writable one with --state"
             ) from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _taken(file):
             file.seek(0)
             holder = file.read(20).strip() or "unknown"
             file.close()
             raise StateLocked(
                 f"state directory {self._directory} is in use by another Homing (process {holder}); "
                 "stop it first, or name another directory with --state"
-            ) from None
+            )
         with contextlib.suppress(OSError):  # a full disk: the lock itself holds, only the process id is not told
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
@@ -69,6 +71,19 @@ class StateLock:
             with contextlib.suppress(OSError):  # the process id may not fit on the disk; the lock goes all the same
                 self._file.close()
             self._file = None
+
+
+def _taken(file: IO[str]) -> bool:
+    """Take the lock. A moment of patience tells a holder from somebody who only asks who holds it."""
+    for attempt in range(LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if attempt + 1 < LOCK_TRIES:
+                time.sleep(LOCK_PAUSE)
+        else:
+            return True
+    return False
 
 
 def holder(directory: Path) -> int | None:

@@ -29,7 +29,7 @@ MIGRATIONS: tuple[str, ...] = (
     -- What was last published where, by what the provider confirmed.
     CREATE TABLE published (
         provider TEXT NOT NULL, fqdn TEXT NOT NULL, type INTEGER NOT NULL,
-        ttl INTEGER NOT NULL, rdatas BLOB NOT NULL, at REAL NOT NULL,
+        ttl INTEGER NOT NULL, rdatas BLOB NOT NULL, at REAL NOT NULL, account TEXT NOT NULL,
         PRIMARY KEY (provider, fqdn, type)
     ) WITHOUT ROWID;
 

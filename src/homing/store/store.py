@@ -155,8 +155,13 @@ class Store:
 
     # Updates and events
 
-    def record_update(self, update: Update, published: Sequence[RRset] = (), removed: Sequence[int] = ()) -> None:
-        """Remember how a request to a provider ended and, in the same transaction, what is published since."""
+    def record_update(
+        self, update: Update, published: Sequence[RRset] = (), removed: Sequence[int] = (), account: str = ""
+    ) -> None:
+        """Remember how a request to a provider ended and, in the same transaction, what is published since.
+
+        ``account`` is the one it was published under.
+        """
         with self._write() as db:
             db.execute(
                 "INSERT INTO update_history (at, provider, fqdn, change, ok, code, detail, seconds) "
@@ -173,7 +178,7 @@ class Store:
                 ),
             )
             for item in published:
-                self._put_published(db, update.provider, item, update.at)
+                self._put_published(db, update.provider, item, update.at, account)
             for rtype in removed:
                 db.execute(
                     "DELETE FROM published WHERE provider = ? AND fqdn = ? AND type = ?",
@@ -221,18 +226,23 @@ class Store:
             found[provider, name, rtype] = rrset(name, rtype, ttl, _unpack(packed))
         return found
 
+    def accounts(self) -> dict[tuple[str, Name], str]:
+        """The account each name was last published under."""
+        rows = self._rows("SELECT DISTINCT provider, fqdn, account FROM published")
+        return {(provider, parse_name(fqdn)): account for provider, fqdn, account in rows}
+
     def replace_published(self, provider: str, name: Name, rrsets: Sequence[RRset], at: float) -> None:
         """What a provider answered when it was read takes the place of what was remembered of the name."""
         with self._write() as db:
             db.execute("DELETE FROM published WHERE provider = ? AND fqdn = ?", (provider, name.text))
             for item in rrsets:
-                self._put_published(db, provider, item, at)
+                self._put_published(db, provider, item, at, "")
 
     @staticmethod
-    def _put_published(db: sqlite3.Connection, provider: str, item: RRset, at: float) -> None:
+    def _put_published(db: sqlite3.Connection, provider: str, item: RRset, at: float, account: str) -> None:
         db.execute(
-            "INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?, ?)",
-            (provider, item.name.text, int(item.type), item.ttl, _pack(item.rdatas), at),
+            "INSERT OR REPLACE INTO published VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (provider, item.name.text, int(item.type), item.ttl, _pack(item.rdatas), at, account),
         )
 
     # Restraint: requests and lockouts
@@ -305,7 +315,9 @@ def _unpack(packed: bytes) -> list[bytes]:
 
 def _store_error(directory: Path, error: sqlite3.Error) -> StoreError:
     reason = str(error)
-    if "full" in reason:
+    if "disk I/O" in reason:
+        reason += ", as on a full or failing disk"
+    if "full" in str(error):
         return StoreError(f"the disk of state directory {directory} is full; free some space, Homing goes on by itself")
     if "readonly" in reason or "read-only" in reason or "unable to open" in reason:
         return StoreError(f"state directory {directory} cannot be written ({reason}); name a writable one with --state")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
 
-from homing.errors import ListenError
+from homing.errors import ListenError, ModelError
+from homing.model.address import parse_address
 from homing.web.page import render
 from homing.web.raw import raw_state
 from homing.web.view import StateView
@@ -41,11 +43,13 @@ class WebServer:
         self._ready = ready
         self._metrics = metrics
         self._legacy = legacy
+        self._local_only = False
         self._runner: web.AppRunner | None = None
 
     async def start(self, addresses: list[tuple[str, int]]) -> list[tuple[str, int]]:
         """Listen; gives the addresses with their real ports. Raises ListenError."""
-        application = web.Application(middlewares=[_secure_headers], client_max_size=4096)
+        self._local_only = all(_is_local(host) for host, _ in addresses)
+        application = web.Application(middlewares=[_secure_headers, self._own_hosts], client_max_size=4096)
         application.router.add_get("/", self._page)
         application.router.add_get("/raw", self._raw)
         if not self._legacy:
@@ -67,6 +71,15 @@ class WebServer:
                 reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
                 raise ListenError("page", host, port, reason, remedy) from None
         return [(address[0], address[1]) for address in runner.addresses]
+
+    @web.middleware
+    async def _own_hosts(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A page for this machine only is not for a strange name that was made to lead here (DNS rebinding)."""
+        host = request.host.rpartition(":")[0] if not request.host.endswith("]") else request.host
+        host = (host if request.host.count(":") else request.host).strip("[]").lower()
+        if self._local_only and host not in ("localhost", socket.gethostname().lower()) and not _is_address(host):
+            raise web.HTTPMisdirectedRequest
+        return await handler(request)
 
     async def aclose(self) -> None:
         """Stop listening and end all connections within a second."""
@@ -93,6 +106,18 @@ class WebServer:
 
     async def _exposition(self, _: web.Request) -> web.StreamResponse:
         return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _is_address(host: str) -> bool:
+    try:
+        parse_address(host)
+    except ModelError:
+        return False
+    return True
+
+
+def _is_local(host: str) -> bool:
+    return _is_address(host) and parse_address(host).is_loopback
 
 
 def _json(body: object, status: int = 200) -> web.Response:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from homing.errors import ConfigError, HomingError, StateLocked
+from homing.errors import ConfigError, HomingError, StateLocked, first_cause
 
 if TYPE_CHECKING:
     from homing.app.settings import Loaded
@@ -45,15 +45,22 @@ def tells_errors(function: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except HomingError as error:
-            click.secho(f"homing: {error}", fg="red", err=True)
-            sys.exit(USAGE if isinstance(error, ConfigError | StateLocked) else 1)
         except KeyboardInterrupt:
             sys.exit(130)
-        except BrokenPipeError:
-            # The reader of a pipe went away, as `head` does.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
+        except (HomingError, OSError, BaseExceptionGroup) as error:
+            problem = first_cause(error)
+            if isinstance(problem, BrokenPipeError):
+                # The reader of a pipe went away, as `head` does.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(0)
+            if isinstance(problem, HomingError):
+                click.secho(f"homing: {problem}", fg="red", err=True)
+                sys.exit(USAGE if isinstance(problem, ConfigError | StateLocked) else 1)
+            if isinstance(problem, OSError):
+                name = f"{problem.filename}: " if problem.filename else ""
+                click.secho(f"homing: {name}{problem.strerror or problem}", fg="red", err=True)
+                sys.exit(1)
+            raise
 
     return wrapped
 

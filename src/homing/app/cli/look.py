@@ -111,6 +111,6 @@ def history_command(state: Path | None, as_json: bool, limit: int, since: str | 
 def _age(text: str) -> float:
     units: dict[str, Any] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or unit not in units:
+    if not number.isascii() or not number.isdigit() or unit not in units:
         raise click.BadParameter(f"{text!r} is not an age; write it like 90s, 15m, 12h or 7d", param_hint="--since")
     return int(number) * float(units[unit])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,13 @@ def up_command(
 @click.command("demo")
 @click.option("--dns", "dns", default="127.0.0.1:5300", show_default=True, metavar="HOST:PORT", help="The DNS server.")
 @click.option("--web", "web", default="127.0.0.1:8053", show_default=True, metavar="HOST:PORT", help="The page.")
-@click.option("--every", default=6.0, show_default=True, help="Seconds between two changes of the address.")
+@click.option(
+    "--every",
+    default=6.0,
+    show_default=True,
+    type=click.FloatRange(1.0, 3600.0),
+    help="Seconds between two changes of the address.",
+)
 @click.option("--times", type=int, help="Stop after so many changes.  [default: when interrupted]")
 @tells_errors
 def demo_command(dns: str, web: str, every: float, times: int | None) -> None:
@@ -88,7 +95,9 @@ def _announce(daemon: Daemon) -> None:
         own = [spec for spec in daemon.household.names if spec.provider == "zone"]
         local = [spec for spec in own if spec.source.kind != "wan"] or own
         if local:
-            lines.append(f"  try    dig @{host} -p {port} {local[0].name.text}")
+            only_ipv6 = bool(daemon.household.own) and all(item.version == 6 for item in daemon.household.own or ())
+            lines.append(f"  try    dig @{host} -p {port} {local[0].name.text}{' AAAA' if only_ipv6 else ''}")
     lines.append(f"  state  {daemon.state_directory}")
-    click.echo("\n".join(lines))
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # whoever reads may have gone; names are to be kept right all the same
+        click.echo("\n".join(lines))
+        sys.stdout.flush()
