@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from homing import __version__
 from homing.app.household import Household
@@ -16,7 +17,9 @@ from homing.app.settings import DetectSettings, Dyndns2Settings, Loaded, NameSet
 from homing.dns.authority import Authority
 from homing.effects.clock import ManualClock, settle
 from homing.effects.metrics import Metrics
+from homing.model.address import Family, parse_address
 from homing.model.name import Name, parse_name
+from homing.model.observation import Outcome, Verdict
 from homing.plan import NameChange
 from homing.store import Store
 from tests.app.fake_provider import FakeProvider
@@ -102,3 +105,84 @@ async def test_glue_is_served_for_the_zone_s_name_server(
     assert served is not None
     glue = served.nodes[parse_name("ns1.home.arpa")]
     assert {str(address) for item in glue.values() for address in item.addresses} - {"0.0.0.0", "::"}
+
+
+class StillDetector:
+    """A detector that says nothing by itself."""
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def trigger(self) -> None: ...
+
+
+def agreed(family: Family, address: str) -> Verdict:
+    return Verdict(family, Outcome.AGREED, parse_address(address), "all say so", 0.0, 0.1)
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[tuple[Household, FakeProvider, ManualClock]]:
+    """A household with one name that follows both families of the WAN."""
+    clock, provider = ManualClock(), FakeProvider()
+    settings = structs.replace(
+        SETTINGS, detect=DetectSettings(), names=(NameSettings(fqdn="www.example.org", provider="fake"),)
+    )
+    memory = Memory(None)
+    household = Household(
+        Loaded(settings, "test", tmp_path),
+        memory,
+        Authority(),
+        Metrics(__version__),
+        clock=clock,
+        chance=random.Random(1),
+    )
+    household._providers["fake"] = provider
+    household._detector = StillDetector()  # type: ignore[assignment]
+    await household.open()
+
+    async def note() -> None: ...
+
+    task = asyncio.create_task(household.run(note))
+    yield household, provider, clock
+    await household.finish(task, 0.1)
+    await household.aclose()
+    memory.close()
+
+
+async def _passed(clock: ManualClock, seconds: float) -> None:
+    """Let time pass, with some real turns of the loop for what runs in threads."""
+    for _ in range(20):
+        await settle()
+        await asyncio.to_thread(lambda: None)
+    await clock.advance(seconds)
+    for _ in range(20):
+        await settle()
+        await asyncio.to_thread(lambda: None)
+
+
+async def test_no_family_is_published_before_every_one_had_its_first_round(
+    home: tuple[Household, FakeProvider, ManualClock],
+) -> None:
+    """U6: at start one request carries both families, however long the second one took."""
+    household, provider, clock = home
+    household._on_round(agreed(Family.V4, "8.8.8.8"))
+    await _passed(clock, 3.0)
+    assert not provider.applied
+    household._on_round(agreed(Family.V6, "2a00::1"))
+    await _passed(clock, 1.0)
+    assert [len(item.wanted) for item in provider.applied] == [2]
+
+
+async def test_a_change_of_both_families_is_one_request(home: tuple[Household, FakeProvider, ManualClock]) -> None:
+    """A family that follows the other within a moment goes along with it."""
+    household, provider, clock = home
+    for family, address in ((Family.V4, "8.8.8.8"), (Family.V6, "2a00::1")):
+        household._on_round(agreed(family, address))
+    await _passed(clock, 1.0)
+    provider.applied.clear()
+    household._on_round(agreed(Family.V4, "8.8.4.4"))
+    await _passed(clock, 0.1)
+    household._on_round(agreed(Family.V6, "2a00::2"))
+    await _passed(clock, 1.0)
+    assert len(provider.applied) == 1
+    assert provider.values(parse_name("www.example.org")) == {"8.8.4.4", "2a00::2"}

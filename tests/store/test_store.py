@@ -145,3 +145,15 @@ def test_the_holder_is_known_while_it_holds(tmp_path: Path) -> None:
     with StateLock(tmp_path):
         assert holder(tmp_path) == os.getpid()
     assert holder(tmp_path) is None
+
+
+def test_each_history_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest rows go first."""
+    monkeypatch.setattr("homing.store.store.KEEP_ROWS", 3)
+    with Store(tmp_path) as store:
+        for number in range(10):
+            store.record_good(Family.V4, parse_address(f"8.8.8.{number}"), float(number), "moved")
+            store.record_event(Event(float(number), "drift", "www", ""))
+            store.record_update(Update(float(number), "gandi", WWW.text, "A", True, "ok", "", 0.1))
+        kept = [[row.at for row in rows] for rows in (store.address_history(), store.events(), store.updates())]
+    assert kept == [[9.0, 8.0, 7.0]] * 3
