@@ -322,9 +322,11 @@ class Reconciler:
                 log.warning("request interrupted, it is made again", name=item.name.text, provider=item.provider)
                 raise
             except ProviderError as error:
+                await self._asked_until_now(item.name)
                 await self._failed(item.name, error, now, summary, self._clock.monotonic() - started, key)
                 return Outcome(item, ok=False, code=error.code, detail=str(error))
             seconds = self._clock.monotonic() - started
+            await self._asked_until_now(item.name)
             update = Update(self._clock.time(), item.provider, item.name.text, summary, True, "ok", "", seconds)
             removed = [change.type for change in item.changes if change.action is Action.DELETE]
             await self.memory.updated(update, item.name, item.wanted, removed, account=self.provider.account(item.name))
@@ -346,6 +348,11 @@ class Reconciler:
             self._under_way -= 1
             if not self._under_way:
                 self._idle.set()
+
+    async def _asked_until_now(self, name: Name) -> None:
+        """The least time between two requests counts from the end of the first."""
+        if self.provider.traits.cooldown:
+            await self.memory.asked(self.provider.name, name, self._clock.time())
 
     def _fingerprint(self, name: Name) -> str:
         return self.provider.fingerprint(name, self.memory.salt)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from types import TracebackType
-from typing import cast
 
 import click
 
@@ -14,6 +13,7 @@ from homing.app.cli.change import apply_command, plan_command, unlock_command
 from homing.app.cli.config import check_command, init_command
 from homing.app.cli.look import detect_command, history_command, status_command
 from homing.app.cli.run import demo_command, up_command
+from homing.errors import first_cause
 
 EX_SOFTWARE = 70
 """The exit status of a fault in Homing itself (sysexits.h)."""
@@ -52,12 +52,11 @@ def main() -> None:
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if os.environ.get("HOMING_DEBUG"):
         sys.__excepthook__(kind, error, trace)
-        return
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    sys.stderr.write(
-        f"homing: internal fault: {type(error).__name__}: {error}\n"
-        "homing: this is a bug; please report it with what HOMING_DEBUG=1 shows\n"
-    )
+    else:
+        cause = first_cause(error)
+        sys.stderr.write(
+            f"homing: internal fault: {type(cause).__name__}: {cause}\n"
+            "homing: this is a bug; please report it with what HOMING_DEBUG=1 shows\n"
+        )
     sys.stderr.flush()
     os._exit(EX_SOFTWARE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 from pathlib import Path
@@ -29,6 +28,8 @@ def plan_command(config: Path | None, state: Path | None, as_json: bool) -> None
 
     Exit status: 0; 1 when something could not be read.
     """
+    import asyncio
+
     from homing.app.once import plan_once
     from homing.effects.log import configure
     from homing.plan.render import plans_as_data, plans_as_text
@@ -65,6 +66,8 @@ def apply_command(config: Path | None, state: Path | None, accept: str, as_json:
     Exit status: 0 when all names hold what they should, 1 when not, 2 beside a running daemon or when the
     configuration is wrong.
     """
+    import asyncio
+
     from homing.app.once import apply_once
     from homing.effects.log import configure
     from homing.plan.render import plans_as_data, plans_as_text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,8 @@ def detect_command(config: Path | None, as_json: bool, only: str | None, family:
 
     Exit status: 0 agreed, 3 disputed, 4 unknown; of two families the better one counts.
     """
+    import asyncio
+
     from homing.app.detection import exit_status, show
 
     methods = tuple(part.strip() for part in only.split(",")) if only else METHODS

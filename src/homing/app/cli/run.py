@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 from pathlib import Path
@@ -38,6 +37,8 @@ def up_command(
 
     SIGHUP reads the configuration again, SIGTERM stops.
     """
+    import asyncio
+
     from homing.app.daemon import Daemon, Options
     from homing.effects.log import configure
 
@@ -70,6 +71,8 @@ def demo_command(dns: str, web: str, every: float, times: int | None) -> None:
       homing demo
       homing demo --every 3 --times 5
     """
+    import asyncio
+
     from homing.app.demo import run_demo
     from homing.effects.log import configure
 
