@@ -17,6 +17,8 @@ HomingError
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import cast
 
 
@@ -39,6 +41,14 @@ def first_cause(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return error
+
+
+def kind_and_place(error: BaseException) -> str:
+    """What nobody expected, by its kind and where it arose: its text is not ours and may hold anything, a secret too."""
+    cause = first_cause(error)
+    frames = traceback.extract_tb(cause.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(cause).__name__}{place}"
 
 
 class ModelError(HomingError, ValueError):

@@ -410,11 +410,12 @@ main()
 
 @pytest.mark.parametrize("debug", ["", "1"])
 def test_an_internal_fault_is_told_without_a_traceback_unless_asked_for(house: House, debug: str) -> None:
-    """Status 70 and where to report it; HOMING_DEBUG shows the traceback."""
+    """Status 70, kind and place, and where to report it; HOMING_DEBUG shows text and traceback."""
     argv = [sys.executable, "-c", FAULTY, "check", "-c", str(house.config)]
     done = execute(argv, environment(house.folder, HOMING_DEBUG=debug))
     assert ("Traceback" in done.stderr) == bool(debug)
-    assert "RuntimeError: the roof is open" in done.stderr
+    assert "RuntimeError" in done.stderr
+    assert ("the roof is open" in done.stderr) == bool(debug), "the text of a strange error may hold a secret"
     if not debug:
         assert done.returncode == 70
         assert len(done.stderr.splitlines()) == 2

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import os
 import random
-import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from homing.effects.clock import Clock
 from homing.effects.http import HttpClient
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
-from homing.errors import first_cause
+from homing.errors import kind_and_place
 from homing.model.address import Address, Family, parse_address
 from homing.model.name import Name
 from homing.model.observation import Outcome, Verdict
@@ -171,14 +170,11 @@ class Household:
             try:
                 await work()
             except Exception as fault:
-                # The one place where what nobody expected is caught, and told by kind and place: its text is not
-                # ours and may hold anything, a secret too.
+                # The one place where what nobody expected is caught: told by kind and place, see docs/design/005.
                 healthy = self._clock.monotonic() - started > FAULT_PAUSE_LIMIT
                 pause = (Backoff(FAULT_PAUSE, FAULT_PAUSE_LIMIT) if healthy else pause).after_failure()
                 self._metrics.faults.labels(part).inc()
-                cause = first_cause(fault)
-                where = traceback.extract_tb(cause.__traceback__)[-1]
-                told = f"{type(cause).__name__} at {Path(where.filename).name}:{where.lineno}"
+                told = kind_and_place(fault)
                 await self.memory.happened(Event(self._clock.time(), "fault", part, told))
                 log.critical("internal fault, please report it", part=part, fault=told, exc_info=DEBUG)
             await self._clock.sleep(max(FAULT_PAUSE, pause.seconds(self._chance)))

@@ -13,7 +13,7 @@ from homing.app.cli.change import apply_command, plan_command, unlock_command
 from homing.app.cli.config import check_command, init_command
 from homing.app.cli.look import detect_command, history_command, status_command
 from homing.app.cli.run import demo_command, up_command
-from homing.errors import first_cause
+from homing.errors import kind_and_place
 
 EX_SOFTWARE = 70
 """The exit status of a fault in Homing itself (sysexits.h)."""
@@ -53,9 +53,8 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
     if os.environ.get("HOMING_DEBUG"):
         sys.__excepthook__(kind, error, trace)
     else:
-        cause = first_cause(error)
         sys.stderr.write(
-            f"homing: internal fault: {type(cause).__name__}: {cause}\n"
+            f"homing: internal fault: {kind_and_place(error)}\n"
             "homing: this is a bug; please report it with what HOMING_DEBUG=1 shows\n"
         )
     sys.stderr.flush()
