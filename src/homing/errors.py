@@ -44,7 +44,7 @@ def first_cause(error: BaseException) -> BaseException:
 
 
 def kind_and_place(error: BaseException) -> str:
-    """What nobody expected, by its kind and where it arose: its text is not ours and may hold anything, a secret too."""
+    """What nobody expected, by kind and place: its text is not ours and may hold anything, a secret too."""
     cause = first_cause(error)
     frames = traceback.extract_tb(cause.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
