@@ -52,14 +52,14 @@ class Result:
         return tuple(number for number in self.numbers if number.verdict == "missed")
 
 
-def as_json(result: Result) -> dict[str, Any]:
-    """The form in which a result is kept."""
+def as_json(result: Result, load: float) -> dict[str, Any]:
+    """The form in which a result is kept; ``load`` is the machine's average over the minute before it began."""
     return {
         "benchmark": result.benchmark,
         "setting": result.setting,
         "homing": __version__,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
+        "machine": {**machine(), "load before": _rounded(load)},
         "numbers": [
             {
                 "name": number.name,

@@ -8,9 +8,11 @@ The exit status is 1 when a number is missed, and 2 when nothing can be measured
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.lab.namespaces import obstacle
 
@@ -47,13 +49,16 @@ def main() -> int:
         sys.stderr.write(f"bench: {reason}\n")
         return 2
     results: list[Result] = []
+    kept: list[dict[str, Any]] = []
     for name in names:
         sys.stderr.write(f"bench: {name} ...\n")
+        load = os.getloadavg()[0]
         results.append(BENCHMARKS[name]())
+        kept.append(as_json(results[-1], load))
         if given.json is None:
-            write(RESULTS / f"{name}.json", as_json(results[-1]))
+            write(RESULTS / f"{name}.json", kept[-1])
     if given.json is not None:
-        write(given.json, [as_json(result) for result in results])
+        write(given.json, kept)
     print(table(results))
     return 1 if any(result.missed for result in results) else 0
 

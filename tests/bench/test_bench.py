@@ -24,12 +24,12 @@ def test_a_kept_result_holds_the_runs_and_not_the_machine_s_name(tmp_path: Path)
     """The file is JSON with minimum, median, maximum and runs; no host name is in it."""
     result = Result("rest", "nowhere", (Number("memory", "MB", (3.0, 1.0, 2.5), 2.0),))
     file = tmp_path / "results" / "rest.json"
-    write(file, as_json(result))
+    write(file, as_json(result, 0.5))
     kept = json.loads(file.read_text())
     (number,) = kept["numbers"]
     assert (number["min"], number["median"], number["max"], number["runs"]) == (1.0, 2.5, 3.0, [3.0, 1.0, 2.5])
     assert number["verdict"] == "missed"
-    assert set(kept["machine"]) == {"cores", "architecture", "kernel", "python"}
+    assert set(kept["machine"]) == {"cores", "architecture", "kernel", "python", "load before"}
     assert platform.release() == kept["machine"]["kernel"].split()[1] or platform.release() not in file.read_text()
     assert "missed" in table([result])
 
