@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from homing.dns.message import Answer, Question, Rcode, RRClass, read_name
-from homing.errors import MessageError
+from homing.errors import MessageError, ModelError
 from homing.model.name import Name
 from homing.model.rrset import ADDRESS_TYPES, RRset, RRType, rrset
 from homing.model.zone import Zone
 
 MAX_CHAIN = 8
-"""CNAMEs followed for one question."""
+"""CNAMEs followed for one question, those that DNAMEs make among them."""
 
 ROOT = Name(())
 
@@ -23,6 +23,8 @@ ANY_TTL = 3600
 _ANY_RDATA = b"\x07RFC8482\0"
 _TRANSFERS = (251, 252)
 """IXFR and AXFR."""
+_ASK_FOR_ALIAS = (RRType.CNAME, RRType.ANY)
+"""Answered by a CNAME itself, one made of a DNAME too, which is not followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,19 @@ class Zones:
         object.__setattr__(self, "loaded", MappingProxyType(dict(self.loaded)))
         object.__setattr__(self, "_by_key", by_key)
 
-    def find(self, name: Name) -> Zone | Rcode:
-        """The zone with the longest origin that the name is in; else REFUSED, or SERVFAIL where a zone is awaited."""
-        key = name.key
-        for start in range(len(key) + 1):
+    def find(self, name: Name, rtype: int = 0) -> Zone | Rcode:
+        """The zone with the longest origin that the name is in; else REFUSED, or SERVFAIL where a zone is awaited.
+
+        The DS of an origin belongs to the zone above, where that is served too (RFC 4035, section 3.1.4.1).
+        """
+        if rtype == RRType.DS and name.key in self._by_key:
+            above = self._longest(name.key, 1)
+            if isinstance(above, Zone):
+                return above
+        return self._longest(name.key, 0)
+
+    def _longest(self, key: tuple[bytes, ...], first: int) -> Zone | Rcode:
+        for start in range(first, len(key) + 1):
             zone = self._by_key.get(key[start:])
             if zone is not None:
                 return zone
@@ -66,39 +77,72 @@ def answer(zones: Zones, question: Question) -> Answer:
     """What the zones say.
 
     REFUSED outside the zones, for classes but IN and ANY, and for transfers. NXDOMAIN and NODATA carry the SOA (RFC
-    2308, section 2). CNAMEs are followed inside the zones. An answer to class ANY is never authoritative (RFC 1035,
-    section 6.2).
+    2308, section 2). CNAMEs, those made of DNAMEs too, are followed inside the zones; code and authority section are
+    those of the last name (RFC 6604), AA that of the first (RFC 1035, section 4.1.1). An answer to class ANY is never
+    authoritative (RFC 1035, section 6.2).
     """
-    if question.cls not in (RRClass.IN, RRClass.ANY) or question.type in _TRANSFERS:
+    name, rtype = question.name, question.type
+    if question.cls not in (RRClass.IN, RRClass.ANY) or rtype in _TRANSFERS:
         return Answer(Rcode.REFUSED)
-    zone = zones.find(question.name)
+    zone = zones.find(name, rtype)
     if isinstance(zone, Rcode):
         return Answer(zone)
     authoritative = question.cls == RRClass.IN
-    name = question.name
     chain: list[RRset] = []
+    seen: set[Name] = set()
     while True:
-        types = zone.nodes.get(name)
+        stop, types = _descend(zone, name, rtype)
         if types is None:
             return Answer(Rcode.NXDOMAIN, authoritative, tuple(chain), (zone.negative_soa,))
-        alias = types.get(RRType.CNAME)
-        if alias is None or question.type in (RRType.CNAME, RRType.ANY):
-            return _at_name(zone, name, types, question.type, authoritative, chain)
-        chain.append(alias)
-        target = _target(alias)
-        if target is None or len(chain) == MAX_CHAIN or any(target == item.name for item in chain):
+        if stop is RRType.NS:
+            servers = types[RRType.NS]
+            return Answer(Rcode.NOERROR, authoritative and bool(chain), tuple(chain), (servers,), _glue(zone, servers))
+        if stop is RRType.DNAME:
+            if types[RRType.DNAME] not in chain:
+                chain.append(types[RRType.DNAME])
+            alias = _substitute(types[RRType.DNAME], name)
+            if alias is None:
+                return Answer(Rcode.YXDOMAIN, authoritative, tuple(chain))
+        else:
+            alias = types.get(RRType.CNAME)
+            if alias is None or rtype in _ASK_FOR_ALIAS:
+                return _at_name(zone, name, types, rtype, authoritative, chain)
+        chain.append(_owned_by(alias, name))
+        seen.add(name)
+        target = _name_in(alias.rdatas[0])
+        if rtype in _ASK_FOR_ALIAS or target is None or target in seen or len(seen) == MAX_CHAIN:
             break
-        found = zones.find(target)
+        found = zones.find(target, rtype)
         if isinstance(found, Rcode):  # the resolver goes on from here
             break
         zone, name = found, target
     return Answer(Rcode.NOERROR, authoritative, tuple(chain))
 
 
+def _descend(zone: Zone, name: Name, rtype: int) -> tuple[RRType | None, Mapping[int, RRset] | None]:
+    """Where the way from the origin down to a name ends (RFC 1034, section 4.3.2, step 3), and the RRsets found there.
+
+    NS: at a delegation; only its DS is ours. DNAME: at one above the name (RFC 6672, section 3.2). None: at the name
+    itself, or, where that does not exist, at the wildcard below its closest encloser (RFC 4592, section 3.3.1); without
+    RRsets where there is no wildcard either. What hides below a delegation or DNAME is never reached.
+    """
+    types = zone.nodes[zone.origin]
+    for start in range(len(name.labels) - len(zone.origin.labels) - 1, -1, -1):
+        if RRType.DNAME in types:
+            return RRType.DNAME, types
+        node = zone.nodes.get(Name(name.labels[start:]) if start else name)
+        if node is None:
+            return None, zone.nodes.get(Name((b"*", *name.labels[start + 1 :])))
+        types = node
+        if RRType.NS in types and not (rtype == RRType.DS and start == 0):
+            return RRType.NS, types
+    return None, types
+
+
 def _at_name(
     zone: Zone, name: Name, types: Mapping[int, RRset], rtype: int, authoritative: bool, chain: Iterable[RRset]
 ) -> Answer:
-    """The answer at a name that exists and ends the chain of CNAMEs."""
+    """The answer at a name that exists, or is covered by a wildcard, and ends the chain of CNAMEs."""
     found = types.get(rtype)
     if rtype == RRType.SOA and name == zone.origin:
         found = zone.soa_rrset
@@ -107,11 +151,27 @@ def _at_name(
     if found is None:
         return Answer(Rcode.NOERROR, authoritative, tuple(chain), (zone.negative_soa,))
     additional = _glue(zone, found) if rtype == RRType.NS else ()
-    return Answer(Rcode.NOERROR, authoritative, (*chain, found), (), additional)
+    return Answer(Rcode.NOERROR, authoritative, (*chain, _owned_by(found, name)), (), additional)
+
+
+def _owned_by(found: RRset, name: Name) -> RRset:
+    """The RRset as it is, or, from a wildcard, with the name that was asked for (RFC 4592, section 2.1)."""
+    return found if found.name == name else RRset(name, found.type, found.ttl, found.rdatas)
+
+
+def _substitute(dname: RRset, name: Name) -> RRset | None:
+    """The CNAME that a DNAME makes of a name below it, None where that is too long (RFC 6672, sections 2.2 and 3.1)."""
+    target = _name_in(dname.rdatas[0])
+    kept = name.labels[: len(name.labels) - len(dname.name.labels)]
+    try:
+        renamed = Name((*kept, *(target.labels if target is not None else ())))
+    except ModelError:
+        return None
+    return RRset(name, RRType.CNAME, dname.ttl, (renamed.wire,))
 
 
 def _glue(zone: Zone, servers: RRset) -> tuple[RRset, ...]:
-    """The addresses of name servers whose names are in the zone."""
+    """The addresses of name servers whose names are in the zone, those below a delegation too (RFC 9471)."""
     found: list[RRset] = []
     for rdata in servers.rdatas:
         target = _name_in(rdata)
@@ -119,10 +179,6 @@ def _glue(zone: Zone, servers: RRset) -> tuple[RRset, ...]:
         if types:
             found += [types[rtype] for rtype in ADDRESS_TYPES.values() if rtype in types]
     return tuple(found)
-
-
-def _target(alias: RRset) -> Name | None:
-    return _name_in(alias.rdatas[0])
 
 
 def _name_in(rdata: bytes) -> Name | None:

@@ -41,18 +41,23 @@ def render(query: Query, answer: Answer, *, udp: bool) -> bytes:
 
     Over UDP an answer that does not fit is sent empty with TC, so the client comes back by TCP (RFC 2181, section 9).
     Over TCP, where nothing comes after, an RRset is cut to the records that fit into 65535 octets. Additional
-    RRsets that do not fit are left out.
+    RRsets that do not fit are left out; when a referral's glue does not over UDP, TC says so (RFC 9471, section 3.1).
     """
     limit = query.udp_limit if udp else MAX_SIZE
     writer = _Writer(query.question, limit - (_OPT_SIZE if query.edns else 0))
     flags = _QR | (_AA if answer.authoritative else 0) | (_RD if query.recursion_desired else 0)
     complete = writer.section(0, answer.answer) and writer.section(1, answer.authority)
     if complete:
-        writer.section(2, answer.additional, whole=True)
+        if not writer.section(2, answer.additional, whole=True) and udp and _is_referral(answer):
+            flags |= _TC
     elif udp:
         writer = _Writer(query.question, limit)
         flags |= _TC
     return writer.message(query.id, flags, answer.rcode, query.edns)
+
+
+def _is_referral(answer: Answer) -> bool:
+    return any(rrset.type == RRType.NS for rrset in answer.authority)
 
 
 def render_error(packet: bytes, rcode: Rcode, question: Question | None = None, edns: Edns | None = None) -> bytes:

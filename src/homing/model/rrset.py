@@ -25,7 +25,9 @@ class RRType(enum.IntEnum):
     HINFO = 13
     TXT = 16
     AAAA = 28
+    DNAME = 39
     OPT = 41
+    DS = 43
     ANY = 255
 
 

@@ -75,7 +75,7 @@ class Zone:
 
 
 def zone(origin: Name, serial: int, soa: Soa, rrsets: Iterable[RRset]) -> Zone:
-    """Build a zone version. Raises ModelError for names outside it, repeats, or a CNAME beside other data."""
+    """Build a zone version. Raises ModelError for names outside it, repeats, a CNAME beside other data, two CNAMEs."""
     nodes: dict[Name, dict[int, RRset]] = {origin: {}}
     depth = len(origin.labels)
     for item in rrsets:
@@ -88,8 +88,14 @@ def zone(origin: Name, serial: int, soa: Soa, rrsets: Iterable[RRset]) -> Zone:
             raise ModelError(f"{item.name} {type_name(item.type)} is given twice")
         types[item.type] = item
         for start in range(1, len(item.name.labels) - depth):
-            nodes.setdefault(Name(item.name.labels[start:]), {})
+            above = Name(item.name.labels[start:])
+            if above in nodes:  # and then all above it
+                break
+            nodes[above] = {}
     for name, types in nodes.items():
+        for rtype in (RRType.CNAME, RRType.DNAME):
+            if rtype in types and len(types[rtype].rdatas) > 1:
+                raise ModelError(f"{name} has more than one {rtype.name}; leave one (RFC 2181, 10.1; RFC 6672, 2.4)")
         if RRType.CNAME in types and (len(types) > 1 or name == origin):
             raise ModelError(
                 f"{name} has a CNAME beside other records; a CNAME must stand alone (RFC 1034, section 3.6.2)"
