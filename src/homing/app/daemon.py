@@ -187,6 +187,8 @@ class Daemon:
             for texts, legacy in ((web.listen, False), (web.legacy_listen, True)):
                 pairs = [parse_listen(text, where, 8053) for text in texts]
                 if pairs:
+                    # The HTTP library loads in a thread: the DNS server answers meanwhile.
+                    await asyncio.to_thread(__import__, "homing.web.server")
                     from homing.web.server import WebServer
 
                     page = WebServer(self.view, ready=self._ready, metrics=self.metrics.exposition, legacy=legacy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 from homing.detect.interface import has_route, source_address
@@ -21,6 +22,9 @@ from homing.model.observation import Method, Observation
 
 Ask = Callable[[Observer, Family, float], Awaitable[Observation]]
 """Asks an observer over a family, taking at most so many seconds; never raises for what the network does."""
+
+HEAVY_PAUSE = 0.1
+"""Seconds that the first HTTP request of a process waits for the observers that need one packet."""
 
 _NO_ROUTE = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -60,8 +64,11 @@ class NetworkAsk:
             return source_address(family)
         if isinstance(observer, HttpService):
             self._need_route(observer.host, family)
-            # aiohttp takes a third of a second to import; meanwhile the datagrams of the others go on.
-            await asyncio.to_thread(__import__, "aiohttp")
+            if "aiohttp" not in sys.modules:
+                # It takes a third of a second to import, and competes for the interpreter with the datagrams, which
+                # settle most rounds: they go first.
+                await self._clock.sleep(HEAVY_PAUSE)
+                await asyncio.to_thread(__import__, "aiohttp")
             return await _http(self._http, observer.url, family, self._clock, timeout)
         address = literal(observer.host)
         if address is None:

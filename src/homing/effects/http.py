@@ -71,6 +71,8 @@ class HttpClient:
         self._ca_file = ca_file
         self._sessions: dict[Family | None, aiohttp.ClientSession] = {}
         self._resolver = resolver or Resolver(SystemClock())
+        self._tls: ssl.SSLContext | None = None
+        self._reading = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,7 +121,7 @@ class HttpClient:
         try:
             async with (
                 asyncio.timeout(timeout),
-                self._session(family).request(
+                self._session(family, await self._trust()).request(
                     method,
                     target.update_query(params) if params else target,
                     headers=merged,
@@ -147,16 +149,20 @@ class HttpClient:
         except (aiohttp.ClientError, ValueError, OSError) as error:
             raise HttpError("protocol", f"{where} does not speak HTTP as expected ({type(error).__name__})") from None
 
-    def _session(self, family: Family | None) -> aiohttp.ClientSession:
+    async def _trust(self) -> ssl.SSLContext:
+        """Whom to trust, for all families: reading the authorities takes tens of milliseconds, so a thread does."""
+        async with self._reading:
+            if self._tls is None:
+                self._tls = await asyncio.to_thread(_trusting, self._ca_file)
+        return self._tls
+
+    def _session(self, family: Family | None, tls: ssl.SSLContext) -> aiohttp.ClientSession:
         import aiohttp
 
         if family not in self._sessions:
-            context = ssl.create_default_context(cafile=self._ca_file)
-            if self._ca_file is not None:
-                context.load_default_certs()
             connector = aiohttp.TCPConnector(
                 family=_SOCKET_FAMILY[family],
-                ssl=context,
+                ssl=tls,
                 limit=32,
                 limit_per_host=4,
                 resolver=_house_resolver(self._resolver),
@@ -171,6 +177,13 @@ class HttpClient:
             session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             self._sessions[family] = session
         return self._sessions[family]
+
+
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    if ca_file is not None:
+        context.load_default_certs()
+    return context
 
 
 def _proxy(scheme: str, host: str) -> str | None:

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-import structlog
+from homing.effects.lean import without
+
+with without("rich"):  # structlog would load it for tracebacks that are never shown: 90 ms and 4 MB
+    import structlog
 
 from homing.errors import ConfigError
 
