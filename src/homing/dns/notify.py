@@ -1,4 +1,4 @@
-"""Telling secondaries that a zone changed (RFC 1996): over UDP, again until they answer, never more than a few at once."""
+"""Telling secondaries that a zone changed (RFC 1996): over UDP, again until they answer, a bounded number at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock
 from homing.errors import MessageError
 from homing.model.name import Name
-from homing.model.rrset import RRType
+from homing.model.rrset import RRset, RRType
 from homing.model.zone import Zone
 
 DEBOUNCE = 0.005
@@ -81,6 +81,7 @@ class Notifier:
         self._clock = clock
         self._chance = chance
         self._on_told = on_told
+        self._soas: dict[Name, RRset] = {}
         self._told: dict[tuple[Secondary, Name], Told] = {}
         self._tasks: dict[tuple[Secondary, Name], asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -93,6 +94,7 @@ class Notifier:
 
     def tell(self, zone: Zone) -> None:
         """Tell all secondaries of a version; what they were being told of that zone before is dropped."""
+        self._soas[zone.origin] = zone.soa_rrset
         for secondary in self._secondaries:
             key = (secondary, zone.origin)
             before = self._tasks.get(key)
@@ -117,6 +119,7 @@ class Notifier:
         if new is not None:
             self.tell(new)
         elif old is not None:
+            self._soas.pop(old.origin, None)
             for key in [key for key in self._told if key[1] == old.origin]:
                 del self._told[key]
                 self._tasks.pop(key).cancel()
@@ -130,7 +133,7 @@ class Notifier:
             async with self._turns:
                 # Counted before it is sent: a change from now on needs a NOTIFY of its own.
                 self._told[key] = replace(self._told[key], attempts=attempt)
-                rcode = await exchange(secondary, origin, self._clock, self._chance)
+                rcode = await exchange(secondary, self._soas[origin], self._clock, self._chance)
             self._told[key] = replace(self._told[key], rcode=rcode)
             if self._told[key].is_acknowledged:
                 break
@@ -141,42 +144,49 @@ class Notifier:
             self._on_told(secondary, origin, self._told[key])
 
 
-async def exchange(secondary: Secondary, origin: Name, clock: Clock, chance: random.Random) -> int | None:
-    """Send one NOTIFY and give the response code of the answer; None when none came that holds."""
+async def exchange(secondary: Secondary, soa: RRset, clock: Clock, chance: random.Random) -> int | None:
+    """Send one NOTIFY with the new SOA and give the response code of the answer; None when none came that holds."""
     ident = chance.randrange(1 << 16)
-    message = struct.pack("!6H", ident, Opcode.NOTIFY << 11 | 0x0400, 1, 0, 0, 0)
-    message += origin.wire + struct.pack("!2H", RRType.SOA, RRClass.IN)
+    (rdata,) = soa.rdatas
+    message = struct.pack("!6H", ident, Opcode.NOTIFY << 11 | 0x0400, 1, 1, 0, 0)
+    message += soa.name.wire + struct.pack("!2H", RRType.SOA, RRClass.IN)
+    message += struct.pack("!HHHIH", 0xC000 | HEADER_SIZE, RRType.SOA, RRClass.IN, soa.ttl, len(rdata)) + rdata
     mac = b""
     if secondary.key is not None:
         signer = Signer(secondary.key)
         message = signer.sign(message, clock.time())
         mac = signer.mac
     loop = asyncio.get_running_loop()
-    answers: asyncio.Queue[bytes] = asyncio.Queue(4)
+    answered: asyncio.Future[int | None] = loop.create_future()
+
+    def take(packet: bytes) -> None:
+        rcode = _rcode(packet, message, secondary.key, mac, clock.time())
+        if rcode is not None:
+            _settle(answered, rcode)
+
     try:
         transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Answers(answers), remote_addr=(secondary.host, secondary.port)
+            lambda: _Answers(take, lambda: _settle(answered, None)), remote_addr=(secondary.host, secondary.port)
         )
     except OSError:  # no route now; the next attempt may find one
         return None
-    timeout = loop.create_task(clock.sleep(PATIENCE))
+    timer = loop.create_task(_expire(clock, answered))
     try:
         transport.sendto(message)
-        while True:
-            taking = loop.create_task(answers.get())
-            await asyncio.wait((taking, timeout), return_when=asyncio.FIRST_COMPLETED)
-            if not taking.done():
-                taking.cancel()
-                return None
-            answer = taking.result()
-            if not answer:  # the port is closed
-                return None
-            rcode = _rcode(answer, message, secondary.key, mac, clock.time())
-            if rcode is not None:
-                return rcode
+        return await answered
     finally:
-        timeout.cancel()
+        timer.cancel()
         transport.close()
+
+
+async def _expire(clock: Clock, answered: asyncio.Future[int | None]) -> None:
+    await clock.sleep(PATIENCE)
+    _settle(answered, None)
+
+
+def _settle(answered: asyncio.Future[int | None], rcode: int | None) -> None:
+    if not answered.done():
+        answered.set_result(rcode)
 
 
 def _rcode(answer: bytes, message: bytes, key: Key | None, mac: bytes, now: float) -> int | None:
@@ -200,19 +210,16 @@ def _rcode(answer: bytes, message: bytes, key: Key | None, mac: bytes, now: floa
 
 
 class _Answers(asyncio.DatagramProtocol):
-    """Puts datagrams into a bounded queue; an empty one stands for a reported error."""
+    """Hands datagrams and reported errors on."""
 
-    def __init__(self, answers: asyncio.Queue[bytes]) -> None:
-        self._answers = answers
+    def __init__(self, take: Callable[[bytes], None], fail: Callable[[], None]) -> None:
+        self._take = take
+        self._fail = fail
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """A datagram came from the secondary; what does not fit is dropped, it is UDP."""
-        self._put(data)
+        """A datagram came from the secondary, or from who took its address."""
+        self._take(data)
 
     def error_received(self, exc: Exception) -> None:
         """The secondary's port is closed, or its host cannot be reached."""
-        self._put(b"")
-
-    def _put(self, data: bytes) -> None:
-        if not self._answers.full():
-            self._answers.put_nowait(data)
+        self._fail()
