@@ -5,7 +5,7 @@ It gets what the plain answering turns away, so that costs other queries nothing
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -231,29 +231,41 @@ class _Slots:
         self.limits = limits
         self.clock = clock
         self._running: Counter[str] = Counter()
-        self._waiting: deque[tuple[_Transfer, Callable[[], None]]] = deque()
+        self._waiting: dict[_Transfer, Callable[[], None]] = {}
 
-    def take(self, client: str) -> bool:
-        """Take a turn if there is one."""
-        if self._running.total() >= self.limits.total or self._running[client] >= self.limits.per_client:
+    def take(self, transfer: _Transfer) -> bool:
+        """Take a turn if there is one that nobody waits for any longer."""
+        if self._running.total() >= self.limits.total or not self._is_free(transfer.client):
             return False
-        self._running[client] += 1
+        for other in self._waiting:
+            if other is transfer:
+                break
+            if self._is_free(other.client):
+                return False
+        self._waiting.pop(transfer, None)
+        self._running[transfer.client] += 1
         return True
 
     def wait(self, transfer: _Transfer, wake: Callable[[], None]) -> None:
-        """Have a transfer woken when a turn ends; connections bound how many wait."""
-        self._waiting.append((transfer, wake))
+        """Have a transfer woken whenever a turn may be free; the limits of connections bound how many wait."""
+        self._waiting.setdefault(transfer, wake)
 
     def give(self, client: str) -> None:
-        """End a turn and wake those that wait, in their order."""
+        """End a turn."""
         self._running -= Counter((client,))
-        waiting, self._waiting = self._waiting, deque()
-        for _, wake in waiting:
-            wake()
+        self._wake()
 
     def forget(self, transfer: _Transfer) -> None:
         """A transfer waits no longer."""
-        self._waiting = deque(item for item in self._waiting if item[0] is not transfer)
+        if self._waiting.pop(transfer, None) is not None:
+            self._wake()
+
+    def _is_free(self, client: str) -> bool:
+        return self._running[client] < self.limits.per_client
+
+    def _wake(self) -> None:
+        for wake in tuple(self._waiting.values()):
+            wake()
 
 
 class _Transfer:
@@ -261,11 +273,11 @@ class _Transfer:
 
     def __init__(self, slots: _Slots, client: str, told: Transferred, on_transfer: OnTransfer | None) -> None:
         self.slots = slots
-        self._client = client
+        self.client = client
         self._told = told
         self._on_transfer = on_transfer
         self._until: float | None = None
-        self._waits = self._ended = False
+        self._ended = False
         self._messages = self._octets = 0
 
     @property
@@ -276,10 +288,8 @@ class _Transfer:
     def admitted(self, wake: Callable[[], None]) -> bool:
         """Whether it has its turn."""
         if self._until is None:
-            if not self.slots.take(self._client):
-                if not self._waits:
-                    self._waits = True
-                    self.slots.wait(self, lambda: self._woken(wake))
+            if not self.slots.take(self):
+                self.slots.wait(self, wake)
                 return False
             self._until = self.slots.clock.monotonic() + self.slots.limits.seconds
         return True
@@ -313,11 +323,7 @@ class _Transfer:
         self._ended = True
         self.slots.forget(self)
         if self._until is not None:
-            self.slots.give(self._client)
-
-    def _woken(self, wake: Callable[[], None]) -> None:
-        self._waits = False
-        wake()
+            self.slots.give(self.client)
 
 
 def _single(message: bytes, rcode: Rcode) -> Response:
