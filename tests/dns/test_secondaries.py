@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from homing.dns.authority import Authority
-from homing.dns.notify import Notifier, Secondary
+from homing.dns.notify import Notifier
 from homing.dns.primary import Primary, Response, Transferred
+from homing.dns.secondary import Secondary
 from homing.dns.server import DnsServer
 from homing.dns.transfer import Access, Kind, Rule
 from homing.dns.tsig import Keyring, tsig_key

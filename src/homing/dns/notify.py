@@ -10,19 +10,15 @@ from dataclasses import dataclass, replace
 
 from homing.dns.authority import Authority
 from homing.dns.message import HEADER_SIZE, Opcode, Rcode, RRClass
-from homing.dns.tsig import Key, Keyring, Signer, Verified, verify
+from homing.dns.secondary import Secondary, exchange
 from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock
-from homing.errors import MessageError
 from homing.model.name import Name
 from homing.model.rrset import RRset, RRType
 from homing.model.zone import Zone
 
 DEBOUNCE = 0.005
 """Seconds after a change within which more changes share one NOTIFY."""
-
-PATIENCE = 3.0
-"""Seconds that a secondary has to answer."""
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds between two NOTIFYs to a secondary that does not answer (RFC 1996, section 3.6, proposes 60)."""
@@ -33,18 +29,8 @@ ATTEMPTS = 8
 AT_ONCE = 64
 """NOTIFYs under way at a time."""
 
-_MAX_ANSWER = 4096
 _DONE = (Rcode.NOERROR, Rcode.NOTIMP)
 """NOTIMP: a secondary that knows no NOTIFY, so another would not help (RFC 1996, section 3.12)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Secondary:
-    """A server to tell: IP address, port, and the key to sign with, if it shares one."""
-
-    host: str
-    port: int = 53
-    key: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +119,7 @@ class Notifier:
             async with self._turns:
                 # Counted before it is sent: a change from now on needs a NOTIFY of its own.
                 self._told[key] = replace(self._told[key], attempts=attempt)
-                rcode = await exchange(secondary, self._soas[origin], self._clock, self._chance)
+                rcode = await send_notify(secondary, self._soas[origin], self._clock, self._chance)
             self._told[key] = replace(self._told[key], rcode=rcode)
             if self._told[key].is_acknowledged:
                 break
@@ -144,82 +130,11 @@ class Notifier:
             self._on_told(secondary, origin, self._told[key])
 
 
-async def exchange(secondary: Secondary, soa: RRset, clock: Clock, chance: random.Random) -> int | None:
+async def send_notify(secondary: Secondary, soa: RRset, clock: Clock, chance: random.Random) -> int | None:
     """Send one NOTIFY with the new SOA and give the response code of the answer; None when none came that holds."""
-    ident = chance.randrange(1 << 16)
     (rdata,) = soa.rdatas
-    message = struct.pack("!6H", ident, Opcode.NOTIFY << 11 | 0x0400, 1, 1, 0, 0)
+    message = struct.pack("!6H", chance.randrange(1 << 16), Opcode.NOTIFY << 11 | 0x0400, 1, 1, 0, 0)
     message += soa.name.wire + struct.pack("!2H", RRType.SOA, RRClass.IN)
     message += struct.pack("!HHHIH", 0xC000 | HEADER_SIZE, RRType.SOA, RRClass.IN, soa.ttl, len(rdata)) + rdata
-    mac = b""
-    if secondary.key is not None:
-        signer = Signer(secondary.key)
-        message = signer.sign(message, clock.time())
-        mac = signer.mac
-    loop = asyncio.get_running_loop()
-    answered: asyncio.Future[int | None] = loop.create_future()
-
-    def take(packet: bytes) -> None:
-        rcode = _rcode(packet, message, secondary.key, mac, clock.time())
-        if rcode is not None:
-            _settle(answered, rcode)
-
-    try:
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Answers(take, lambda: _settle(answered, None)), remote_addr=(secondary.host, secondary.port)
-        )
-    except OSError:  # no route now; the next attempt may find one
-        return None
-    timer = loop.create_task(_expire(clock, answered))
-    try:
-        transport.sendto(message)
-        return await answered
-    finally:
-        timer.cancel()
-        transport.close()
-
-
-async def _expire(clock: Clock, answered: asyncio.Future[int | None]) -> None:
-    await clock.sleep(PATIENCE)
-    _settle(answered, None)
-
-
-def _settle(answered: asyncio.Future[int | None], rcode: int | None) -> None:
-    if not answered.done():
-        answered.set_result(rcode)
-
-
-def _rcode(answer: bytes, message: bytes, key: Key | None, mac: bytes, now: float) -> int | None:
-    """The response code of the answer to a NOTIFY; None for what is no answer to it or not signed as it must be."""
-    is_answer = (
-        HEADER_SIZE <= len(answer) <= _MAX_ANSWER
-        and answer[:2] == message[:2]
-        and answer[2] & 0x80
-        and answer[2] >> 3 & 0x0F == Opcode.NOTIFY
-    )
-    if not is_answer:
-        return None
-    rcode = answer[3] & 0x0F
-    if key is None or rcode == Rcode.NOTAUTH:  # of a key they do not know, servers cannot tell signed
-        return rcode
-    try:
-        verdict = verify(answer, Keyring((key,)), now, request_mac=mac)
-    except MessageError:
-        return None
-    return rcode if isinstance(verdict, Verified) else None
-
-
-class _Answers(asyncio.DatagramProtocol):
-    """Hands datagrams and reported errors on."""
-
-    def __init__(self, take: Callable[[bytes], None], fail: Callable[[], None]) -> None:
-        self._take = take
-        self._fail = fail
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """A datagram came from the secondary, or from who took its address."""
-        self._take(data)
-
-    def error_received(self, exc: Exception) -> None:
-        """The secondary's port is closed, or its host cannot be reached."""
-        self._fail()
+    answer = await exchange(secondary, message, clock)
+    return None if answer is None else answer[3] & 0x0F

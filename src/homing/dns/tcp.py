@@ -199,7 +199,7 @@ class _Connection(asyncio.Protocol):
             if self._stream is not None:
                 if not self._pump(transport, self._stream):
                     return
-                continue
+                break  # 16 KB are work enough for one round
             query = self._next()
             if query is None:
                 if self._ending:

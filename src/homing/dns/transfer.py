@@ -24,6 +24,9 @@ IXFR, AXFR = 251, 252
 MESSAGE_SIZE = 16 * 1024
 """Octets at which a message of a transfer is sent: as far as a compression pointer reaches (RFC 5936, section 3.4)."""
 
+_FEW = 64
+"""Records of steps that are sent as they are, without counting those of the zone."""
+
 _OPT_SIZE = 11
 _NAMES_IN_RDATA = {RRType.NS: (0, 1), RRType.CNAME: (0, 1), RRType.SOA: (0, 2), 12: (0, 1), 15: (2, 1)}
 """Where names may be compressed in rdata (RFC 3597, section 4): octets before them and how many; 12 PTR, 15 MX."""
@@ -100,15 +103,15 @@ def ixfr_records(zone: Zone, serial: int, steps: tuple[Step, ...] | None) -> tup
     """What brings a client from a serial to this version (RFC 1995, section 4).
 
     The SOA alone when the client has this version or a newer one; the steps, or one step that sums them up when they
-    are more than the zone; the whole zone when there are no steps or even their sum is more than the zone.
+    are many and more than the zone; the whole zone when there are no steps or even their sum is more than the zone.
     """
     soa = zone.soa_rrset
     if serial == zone.serial or serial_gt(serial, zone.serial):
         return Kind.CURRENT, _records((soa,))
     if not steps or steps[-1].new_soa != soa:
         return Kind.WHOLE, axfr_records(zone)
-    whole = 2 + sum(len(item.rdatas) for item in zone.rrsets())
-    if sum(item.records for item in steps) > whole:
+    records = sum(item.records for item in steps)
+    if records > _FEW and records > (whole := 2 + sum(len(item.rdatas) for item in zone.rrsets())):
         steps = (condense(steps),)
         if steps[0].records > whole:
             return Kind.WHOLE, axfr_records(zone)

@@ -312,3 +312,11 @@ def _name(packet: bytes, position: int) -> tuple[Name, int]:
         position += size
         if len(labels) > 127:
             raise MessageError("a name has too many labels")
+
+
+def skip_name(packet: bytes, position: int) -> int:
+    """The offset behind the name at an offset. Raises MessageError when it cannot be read."""
+    try:
+        return _name(packet, position)[1]
+    except (struct.error, ModelError) as error:
+        raise MessageError(f"a name cannot be read: {error}") from None
