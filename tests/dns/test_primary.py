@@ -280,6 +280,32 @@ async def test_transfers_of_one_client_wait_for_their_turn() -> None:
         assert len(peer.transfers) == before + 1
 
 
+async def test_a_transfer_that_takes_too_long_is_cut_off() -> None:
+    """A client that takes a little all the time, so that it is never idle, has so many seconds and no more."""
+    async with primary(BY_NETWORK, limits=TransferLimits(seconds=0.3)) as peer:
+        reader, writer = await asyncio.open_connection(peer.host, peer.port, limit=4096)
+        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        large = [item for index in range(20000) for item in addresses(f"host{index}.example.net", "192.0.2.1")]
+        old = peer.authority.zone(ORIGIN)
+        assert old is not None
+        version = succeed(old, [*old.rrsets(), *large])
+        peer.authority.publish(version)
+        writer.write(framed(dns.message.make_query(ZONE, "AXFR")) * 50)
+
+        async def trickle() -> None:
+            while await reader.read(4096):
+                await asyncio.sleep(0.005)
+
+        reading = asyncio.create_task(trickle())
+        await until(lambda: peer.server.connections == 1)
+        started = asyncio.get_running_loop().time()
+        await until(lambda: peer.server.connections == 0)
+        assert asyncio.get_running_loop().time() - started > 0.25
+        assert len(peer.transfers) < 50
+        reading.cancel()
+        writer.transport.abort()
+
+
 async def settled(peer: Peer) -> None:
     """Waits until no more transfers end: the deaf client's buffers are full."""
     count = -1
@@ -306,18 +332,18 @@ async def test_pipelined_transfers_and_questions_are_answered_in_their_order() -
 
 
 async def test_a_client_with_many_transfers_lets_others_in_between() -> None:
-    """Of 200 transfers on one connection not all come before the one that another connection asks for."""
+    """Of 1000 transfers on one connection not all come before the one that another connection asks for."""
     async with primary(BY_NETWORK) as peer:
         reader, writer = await asyncio.open_connection(peer.host, peer.port)
-        writer.write(framed(dns.message.make_query("other.test", "AXFR")) * 200)
+        writer.write(framed(dns.message.make_query("other.test", "AXFR")) * 1000)
         await until(lambda: bool(peer.transfers))
         await peer.transfer(empty(), signed=False)
         async with asyncio.timeout(5):
-            for _ in range(200):
+            for _ in range(1000):
                 await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
-        await until(lambda: len(peer.transfers) == 201)
+        await until(lambda: len(peer.transfers) == 1001)
         writer.close()
-        assert [told.origin for told in peer.transfers].index(ORIGIN) < 190
+        assert [told.origin for told in peer.transfers].index(ORIGIN) < 1000
 
 
 @given(st.binary(max_size=200), st.sampled_from(["AXFR", "IXFR", "SOA"]), st.booleans())

@@ -119,9 +119,11 @@ def test_room_is_left_for_signatures(reserve: int, limit: int) -> None:
     assert Counter(read(wires)[1:-1]) == content(small)
 
 
-def test_a_record_of_nearly_the_whole_message_is_sent() -> None:
-    """A record longer than 16 KB has a message of its own."""
-    large = zone(ORIGIN, 1, SOA, [rrset(parse_name("large.example.net"), 65280, 60, [b"x" * 60000]), *RRSETS[:4]])
+@pytest.mark.parametrize("size", [*range(MESSAGE_SIZE - 90, MESSAGE_SIZE + 1, 10), 60000])
+def test_a_record_of_nearly_the_whole_message_is_sent(size: int) -> None:
+    """A record that does not fit into 16 KB with its name has a message of its own."""
+    item = rrset(parse_name("large.of.its.own.example.net"), 65280, 60, [b"x" * size, b"y" * size])
+    large = zone(ORIGIN, 1, SOA, [item, *RRSETS[:4]])
     _, asked = query()
     assert Counter(read(messages(asked, axfr_records(large)))[1:-1]) == content(large)
 
