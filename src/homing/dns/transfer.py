@@ -138,7 +138,7 @@ def messages(
         if not writer.put(record, room):
             if writer.count:
                 yield writer.finish()
-                writer = _Writer(query, first=False)
+            writer = _Writer(query, first=writer.first and not writer.count)
             if not writer.put(record, MAX_SIZE - reserve):
                 raise MessageError(f"a record of {record[0]} does not fit into a message of a transfer")
     yield writer.finish()
@@ -155,7 +155,7 @@ class _Writer:
     def __init__(self, query: Query, *, first: bool) -> None:
         self.count = 0
         self._query = query
-        self._first = first
+        self.first = first
         self._out = bytearray(HEADER_SIZE)
         self._known: dict[tuple[bytes, ...], int] = {}
         if first:
@@ -164,7 +164,7 @@ class _Writer:
         self._edns = _OPT_SIZE if first and query.edns is not None else 0
 
     def put(self, record: Record, limit: int) -> bool:
-        """Write a record; False, and nothing is written, when the message would be longer than ``limit``."""
+        """Write a record; False, and nothing can be written any more, when the message would exceed ``limit``."""
         name, rtype, ttl, rdata = record
         out = self._out
         mark = len(out)
@@ -181,7 +181,6 @@ class _Writer:
             struct.pack_into("!H", out, start - 2, len(out) - start)
         if len(out) + self._edns > limit:
             del out[mark:]
-            self._known = {labels: offset for labels, offset in self._known.items() if offset < mark}
             return False
         self.count += 1
         return True
@@ -194,7 +193,7 @@ class _Writer:
             self._out += struct.pack("!BHHIH", 0, RRType.OPT, EDNS_UDP_SIZE, flags, 0)
         header = 0x8400 | (0x0100 if query.recursion_desired else 0)
         additionals = 1 if self._edns else 0
-        struct.pack_into("!6H", self._out, 0, query.id, header, int(self._first), self.count, 0, additionals)
+        struct.pack_into("!6H", self._out, 0, query.id, header, int(self.first), self.count, 0, additionals)
         return bytes(self._out)
 
     def _rdata(self, rdata: bytes, position: int, count: int) -> None:
