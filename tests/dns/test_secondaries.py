@@ -27,7 +27,7 @@ pytestmark = pytest.mark.peers
 
 PROGRAMS = ["knot", "nsd", "bind"]
 KEY = tsig_key(KEY_NAME, ALGORITHM, SECRET)
-CHANGES = 200
+CHANGES = 1000
 SMALL = tuple(item for item in RRSETS if len(item.rdatas) <= 100)
 """Without the RRset that BIND finds too large."""
 
