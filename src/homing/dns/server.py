@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterable
 
 from homing.dns.authority import Authority
+from homing.dns.primary import Primary
 from homing.dns.seen import OnQuery, count_nothing
 from homing.dns.tcp import Connections, TcpLimits
 from homing.dns.udp import UdpListener
@@ -37,7 +38,10 @@ _REMEDIES = {
 
 
 class DnsServer:
-    """Answers DNS queries from what the authority holds at that moment. Open it by ``listen``, end it by ``aclose``."""
+    """Answers DNS queries from what the authority holds at that moment. Open it by ``listen``, end it by ``aclose``.
+
+    ``primary`` serves transfers and signed queries; without it they are refused.
+    """
 
     def __init__(
         self,
@@ -46,10 +50,12 @@ class DnsServer:
         on_query: OnQuery = count_nothing,
         limits: TcpLimits | None = None,
         clock: Clock | None = None,
+        primary: Primary | None = None,
     ) -> None:
+        self._primary = primary
         self._authority = authority
         self._on_query = on_query
-        self._connections = Connections(authority, on_query, limits or TcpLimits(), clock or SystemClock())
+        self._connections = Connections(authority, on_query, limits or TcpLimits(), clock or SystemClock(), primary)
         self._listeners: list[UdpListener] = []
         self._servers: list[asyncio.Server] = []
         self._addresses: list[tuple[str, int]] = []
@@ -78,7 +84,7 @@ class DnsServer:
                     sock.close()
             raise
         for udp, tcp in pairs:
-            self._listeners.append(UdpListener(udp, self._authority, self._on_query))
+            self._listeners.append(UdpListener(udp, self._authority, self._on_query, self._primary))
             self._servers.append(await asyncio.get_running_loop().create_server(self._connections.new, sock=tcp))
             self._addresses.append(udp.getsockname()[:2])
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from homing.dns.authority import Authority
+from homing.dns.primary import TURNED_AWAY, Primary, Response
 from homing.dns.respond import respond
 from homing.dns.seen import OnQuery, Transport
 from homing.effects.clock import Clock
@@ -41,8 +42,16 @@ class TcpLimits:
 class Connections:
     """All TCP connections of a server."""
 
-    def __init__(self, authority: Authority, on_query: OnQuery, limits: TcpLimits, clock: Clock) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        on_query: OnQuery,
+        limits: TcpLimits,
+        clock: Clock,
+        primary: Primary | None = None,
+    ) -> None:
         self.authority = authority
+        self.primary = primary
         self.on_query = on_query
         self.clock = clock
         self.limits = limits
@@ -119,6 +128,7 @@ class _Connection(asyncio.Protocol):
         self._stalled = False
         self._scheduled = False
         self._ending = False
+        self._stream: Response | None = None
         self._touch()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -133,6 +143,9 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self._transport = None
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
         self._connections.leave(self)
 
     def data_received(self, data: bytes) -> None:
@@ -183,6 +196,10 @@ class _Connection(asyncio.Protocol):
         for _ in range(_BATCH):
             if self._stalled or transport.is_closing():
                 return
+            if self._stream is not None:
+                if not self._pump(transport, self._stream):
+                    return
+                break  # 16 KB are work enough for one round
             query = self._next()
             if query is None:
                 if self._ending:
@@ -194,6 +211,28 @@ class _Connection(asyncio.Protocol):
         self._scheduled = True
         transport.pause_reading()
         self._loop.call_soon(self._go_on)
+
+    def _pump(self, transport: asyncio.Transport, stream: Response) -> bool:
+        """Write the next message of a transfer; False while it has to wait for its turn, or when its time is up."""
+        if not stream.admitted(self._wake):
+            transport.pause_reading()
+            self._deadline = self._connections.clock.monotonic() + stream.seconds
+            return False
+        if stream.overdue:
+            transport.abort()
+            return False
+        message = stream.next()
+        if message is None:
+            self._stream = None
+            self._touch()
+            return True
+        self._touch()
+        transport.write(len(message).to_bytes(2) + message)
+        return True
+
+    def _wake(self) -> None:
+        """It may be the turn of the transfer that waits."""
+        self._loop.call_soon(self._work)
 
     def _go_on(self) -> None:
         self._scheduled = False
@@ -209,6 +248,13 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, transport: asyncio.Transport, query: bytes) -> None:
         reply = respond(query, self._connections.authority.zones, udp=False)
+        primary = self._connections.primary
+        if reply is not None and reply[1] in TURNED_AWAY and primary is not None:
+            self._stream = primary.respond(query, _host(transport), udp=False)
+            if self._stream is not None:
+                self._connections.on_query(Transport.TCP, self._stream.rcode)
+                self._touch()
+                return
         self._connections.on_query(Transport.TCP, None if reply is None else reply[1])
         if reply is None:  # no DNS client sends that; there is no telling where its next message would begin
             transport.close()
@@ -219,8 +265,14 @@ class _Connection(asyncio.Protocol):
 
 def _client(transport: asyncio.Transport) -> str:
     """Whom a connection counts for: one IPv6 network is one client, it has addresses without end."""
-    peer = transport.get_extra_info("peername")
-    if not peer:  # already gone again
+    host = _host(transport)
+    if not host:  # already gone again
         return ""
-    address = ip_address(str(peer[0]).partition("%")[0])
+    address = ip_address(host)
     return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else str(address)
+
+
+def _host(transport: asyncio.Transport) -> str:
+    """The address of the client, without the scope of a link-local one; empty when it is gone."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]).partition("%")[0] if peer else ""

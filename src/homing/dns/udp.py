@@ -7,6 +7,7 @@ import contextlib
 import socket
 
 from homing.dns.authority import Authority
+from homing.dns.primary import TURNED_AWAY, Primary
 from homing.dns.respond import respond
 from homing.dns.seen import OnQuery, Transport
 
@@ -23,8 +24,11 @@ class UdpListener:
     On a wildcard address the kernel chooses the source of a reply, which need not be the address that was asked.
     """
 
-    def __init__(self, sock: socket.socket, authority: Authority, on_query: OnQuery) -> None:
+    def __init__(
+        self, sock: socket.socket, authority: Authority, on_query: OnQuery, primary: Primary | None = None
+    ) -> None:
         self._socket = sock
+        self._primary = primary
         self._authority = authority
         self._on_query = on_query
         self._loop = asyncio.get_running_loop()
@@ -45,6 +49,8 @@ class UdpListener:
             except OSError:  # a reported ICMP error: the socket is fine, the next packet may be too
                 continue
             reply = respond(packet, authority.zones, udp=True)
+            if reply is not None and reply[1] in TURNED_AWAY and self._primary is not None:
+                reply = self._primary.datagram(packet, client[0]) or reply
             if reply is not None:
                 # A full send queue, a client without a route, source port 0: it is UDP, the client asks again.
                 with contextlib.suppress(OSError):

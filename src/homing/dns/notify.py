@@ -1,0 +1,140 @@
+"""Telling secondaries that a zone changed (RFC 1996): over UDP, again until they answer, a bounded number at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from homing.dns.authority import Authority
+from homing.dns.message import HEADER_SIZE, Opcode, Rcode, RRClass
+from homing.dns.secondary import Secondary, exchange
+from homing.effects.backoff import Backoff
+from homing.effects.clock import Clock
+from homing.model.name import Name
+from homing.model.rrset import RRset, RRType
+from homing.model.zone import Zone
+
+DEBOUNCE = 0.005
+"""Seconds after a change within which more changes share one NOTIFY."""
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+"""Seconds between two NOTIFYs to a secondary that does not answer (RFC 1996, section 3.6, proposes 60)."""
+
+ATTEMPTS = 8
+"""NOTIFYs sent for one change; the secondary's refresh timer does the rest (RFC 1996, section 3.6)."""
+
+AT_ONCE = 64
+"""NOTIFYs under way at a time."""
+
+_DONE = (Rcode.NOERROR, Rcode.NOTIMP)
+"""NOTIMP: a secondary that knows no NOTIFY, so another would not help (RFC 1996, section 3.12)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How far a secondary is told of a zone: the serial, how often it was sent, and the answer (None: none yet)."""
+
+    serial: int
+    attempts: int = 0
+    rcode: int | None = None
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the secondary answered that it knows."""
+        return self.rcode in _DONE
+
+
+OnTold = Callable[[Secondary, Name, Told], None]
+"""Told of the end of telling a secondary: acknowledged, or given up. Does not raise."""
+
+
+class Notifier:
+    """Tells the secondaries of every change of a zone. Start it inside a running loop; end it by ``aclose``."""
+
+    def __init__(
+        self,
+        authority: Authority,
+        secondaries: Iterable[Secondary],
+        clock: Clock,
+        chance: random.Random,
+        *,
+        on_told: OnTold | None = None,
+    ) -> None:
+        self._secondaries = tuple(secondaries)
+        self._clock = clock
+        self._chance = chance
+        self._on_told = on_told
+        self._soas: dict[Name, RRset] = {}
+        self._told: dict[tuple[Secondary, Name], Told] = {}
+        self._tasks: dict[tuple[Secondary, Name], asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._unlisten = authority.listen(self._changed)
+
+    @property
+    def told(self) -> dict[tuple[Secondary, Name], Told]:
+        """How far each secondary is told of each zone."""
+        return dict(self._told)
+
+    def tell(self, zone: Zone) -> None:
+        """Tell all secondaries of a version; what they were being told of that zone before is dropped."""
+        self._soas[zone.origin] = zone.soa_rrset
+        for secondary in self._secondaries:
+            key = (secondary, zone.origin)
+            before = self._tasks.get(key)
+            known = self._told.get(key)
+            self._told[key] = Told(zone.serial)
+            if before is not None and not before.done():
+                if known is not None and known.attempts == 0:
+                    continue  # nothing went out yet: it will be about this version
+                before.cancel()
+            self._tasks[key] = asyncio.get_running_loop().create_task(self._tell(secondary, zone.origin))
+
+    async def aclose(self) -> None:
+        """Stop telling."""
+        self._unlisten()
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def _changed(self, old: Zone | None, new: Zone | None) -> None:
+        if new is not None:
+            self.tell(new)
+        elif old is not None:
+            self._soas.pop(old.origin, None)
+            for key in [key for key in self._told if key[1] == old.origin]:
+                del self._told[key]
+                self._tasks.pop(key).cancel()
+
+    async def _tell(self, secondary: Secondary, origin: Name) -> None:
+        """Send until answered, or as often as it makes sense."""
+        key = (secondary, origin)
+        await self._clock.sleep(DEBOUNCE)
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
+        for attempt in range(1, ATTEMPTS + 1):
+            async with self._turns:
+                # Counted before it is sent: a change from now on needs a NOTIFY of its own.
+                self._told[key] = replace(self._told[key], attempts=attempt)
+                rcode = await send_notify(secondary, self._soas[origin], self._clock, self._chance)
+            self._told[key] = replace(self._told[key], rcode=rcode)
+            if self._told[key].is_acknowledged:
+                break
+            if attempt < ATTEMPTS:
+                backoff = backoff.after_failure()
+                await self._clock.sleep(backoff.seconds(self._chance))
+        if self._on_told is not None:
+            self._on_told(secondary, origin, self._told[key])
+
+
+async def send_notify(secondary: Secondary, soa: RRset, clock: Clock, chance: random.Random) -> int | None:
+    """Send one NOTIFY with the new SOA and give the response code of the answer; None when none came that holds."""
+    (rdata,) = soa.rdatas
+    message = struct.pack("!6H", chance.randrange(1 << 16), Opcode.NOTIFY << 11 | 0x0400, 1, 1, 0, 0)
+    message += soa.name.wire + struct.pack("!2H", RRType.SOA, RRClass.IN)
+    message += struct.pack("!HHHIH", 0xC000 | HEADER_SIZE, RRType.SOA, RRClass.IN, soa.ttl, len(rdata)) + rdata
+    answer = await exchange(secondary, message, clock)
+    return None if answer is None else answer[3] & 0x0F

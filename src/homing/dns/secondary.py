@@ -1,0 +1,154 @@
+"""Talking to a secondary over UDP: one message and its answer, signed both ways when a key is shared."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from homing.dns.message import HEADER_SIZE, Rcode, RRClass
+from homing.dns.tsig import Key, Keyring, Signer, Verified, skip_name, verify
+from homing.effects.clock import Clock
+from homing.errors import MessageError
+from homing.model.name import Name
+from homing.model.rrset import RRType
+from homing.model.zone import serial_add, serial_gt
+
+PATIENCE = 3.0
+"""Seconds that a secondary has to answer."""
+
+_MAX_ANSWER = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Secondary:
+    """A server that follows this one: IP address, port, and the key to sign with, if it shares one."""
+
+    host: str
+    port: int = 53
+    key: Key | None = None
+
+
+async def exchange(secondary: Secondary, message: bytes, clock: Clock) -> bytes | None:
+    """Send a message, signed if there is a key, and give the answer without its signature.
+
+    None when no answer came in time that belongs to the message and is signed as it must be.
+    """
+    mac = b""
+    if secondary.key is not None:
+        signer = Signer(secondary.key)
+        message = signer.sign(message, clock.time())
+        mac = signer.mac
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[bytes | None] = loop.create_future()
+
+    def take(packet: bytes) -> None:
+        answer = _answer(packet, message, secondary.key, mac, clock.time())
+        if answer is not None:
+            _settle(answered, answer)
+
+    try:
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Answers(take, lambda: _settle(answered, None)), remote_addr=(secondary.host, secondary.port)
+        )
+    except OSError:  # no route now; another time there may be one
+        return None
+    timer = loop.create_task(_expire(clock, answered))
+    try:
+        transport.sendto(message)
+        return await answered
+    finally:
+        timer.cancel()
+        transport.close()
+
+
+async def ask_serial(secondary: Secondary, origin: Name, clock: Clock, chance: random.Random) -> int | None:
+    """The serial of a zone that a secondary serves; None when it does not say."""
+    message = struct.pack("!6H", chance.randrange(1 << 16), 0, 1, 0, 0, 0)
+    message += origin.wire + struct.pack("!2H", RRType.SOA, RRClass.IN)
+    answer = await exchange(secondary, message, clock)
+    if answer is None or answer[3] & 0x0F != Rcode.NOERROR:
+        return None
+    questions, answers = struct.unpack_from("!2H", answer, 4)
+    try:
+        position = HEADER_SIZE
+        for _ in range(questions):
+            position = skip_name(answer, position) + 4
+        for _ in range(answers):
+            position = skip_name(answer, position)
+            rtype, _, _, size = struct.unpack_from("!HHIH", answer, position)
+            position += 10 + size
+            if rtype == RRType.SOA and size >= 22 and position <= len(answer):
+                return int.from_bytes(answer[position - 20 : position - 16])
+    except (MessageError, struct.error):
+        pass
+    return None
+
+
+async def first_serial(secondaries: Iterable[Secondary], origin: Name, clock: Clock, chance: random.Random) -> int:
+    """The serial for a zone of which no state is left: 1 above the greatest of the secondaries, else Unix time.
+
+    All are asked at once, twice at most; takes up to 6 s. Greatest by RFC 1982, so that none of them is ahead.
+    """
+    servers = tuple(secondaries)
+    found: list[int] = []
+    for _ in range(2):
+        asked = await asyncio.gather(*(ask_serial(server, origin, clock, chance) for server in servers))
+        found += [serial for serial in asked if serial is not None]
+        servers = tuple(server for server, serial in zip(servers, asked, strict=True) if serial is None)
+        if not servers:
+            break
+    if not found:
+        return int(clock.time()) % 2**32
+    greatest = found[0]
+    for serial in found[1:]:
+        if serial_gt(serial, greatest):
+            greatest = serial
+    return serial_add(greatest, 1)
+
+
+async def _expire(clock: Clock, answered: asyncio.Future[bytes | None]) -> None:
+    await clock.sleep(PATIENCE)
+    _settle(answered, None)
+
+
+def _settle(answered: asyncio.Future[bytes | None], answer: bytes | None) -> None:
+    if not answered.done():
+        answered.set_result(answer)
+
+
+def _answer(packet: bytes, message: bytes, key: Key | None, mac: bytes, now: float) -> bytes | None:
+    """The answer to a message; None for what is no answer to it or not signed as it must be."""
+    is_answer = (
+        HEADER_SIZE <= len(packet) <= _MAX_ANSWER
+        and packet[:2] == message[:2]
+        and packet[2] & 0x80
+        and (packet[2] ^ message[2]) & 0x78 == 0
+    )
+    if not is_answer:
+        return None
+    if key is None or packet[3] & 0x0F == Rcode.NOTAUTH:  # of a key they do not know, servers cannot tell signed
+        return packet
+    try:
+        verdict = verify(packet, Keyring((key,)), now, request_mac=mac)
+    except MessageError:
+        return None
+    return verdict.message if isinstance(verdict, Verified) else None
+
+
+class _Answers(asyncio.DatagramProtocol):
+    """Hands datagrams and reported errors on."""
+
+    def __init__(self, take: Callable[[bytes], None], fail: Callable[[], None]) -> None:
+        self._take = take
+        self._fail = fail
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """A datagram came from the secondary, or from who took its address."""
+        self._take(data)
+
+    def error_received(self, exc: Exception) -> None:
+        """The secondary's port is closed, or its host cannot be reached."""
+        self._fail()

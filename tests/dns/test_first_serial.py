@@ -1,0 +1,59 @@
+"""The serial of a zone whose state is lost."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from homing.dns.authority import Authority
+from homing.dns.primary import Primary
+from homing.dns.secondary import Secondary, ask_serial, first_serial
+from homing.dns.server import DnsServer
+from homing.dns.tsig import Key, Keyring, tsig_key
+from homing.effects.clock import ManualClock, SystemClock
+from homing.model.name import parse_name
+from homing.model.zone import zone
+from tests.dns.secondaries import ALGORITHM, KEY_NAME, SECRET
+from tests.dns.zones import ORIGIN, SOA
+from tests.providers.dns_peers import free_port
+
+KEY = tsig_key(KEY_NAME, ALGORITHM, SECRET)
+CHANCE = random.Random(1)
+
+
+async def serving(serial: int) -> tuple[DnsServer, Primary]:
+    """A server that serves the zone with a serial and knows the key."""
+    authority = Authority()
+    side = Primary(authority, SystemClock(), keys=Keyring((KEY,)))
+    server = DnsServer(authority, primary=side)
+    await server.listen([("127.0.0.1", 0)])
+    authority.publish(zone(ORIGIN, serial, SOA, ()))
+    return server, side
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize(
+    ("serials", "expected"), [((5, 9, 7), 10), ((2**32 - 3, 4), 5), ((2**32 - 1,), 0), ((2**32 - 5, 2**32 - 1, 3), 4)]
+)
+async def test_it_is_one_above_the_greatest_of_the_secondaries(
+    serials: tuple[int, ...], expected: int, key: Key | None
+) -> None:
+    """Greatest by serial arithmetic; a secondary that does not answer does not count."""
+    servers = [await serving(serial) for serial in serials]
+    try:
+        secondaries = [Secondary(*server.addresses[0], key) for server, _ in servers]
+        secondaries.append(Secondary("127.0.0.1", free_port(), key))
+        assert await first_serial(secondaries, ORIGIN, SystemClock(), CHANCE) == expected
+        assert await ask_serial(secondaries[0], parse_name("other.test"), SystemClock(), CHANCE) is None
+    finally:
+        for server, side in servers:
+            await server.aclose()
+            side.close()
+
+
+async def test_it_is_unix_time_when_nobody_answers() -> None:
+    """Without secondaries, or when none answers, time decides."""
+    clock = ManualClock(1_800_000_000)
+    assert await first_serial([], ORIGIN, clock, CHANCE) == 1_800_000_000
+    assert await first_serial([Secondary("127.0.0.1", free_port())], ORIGIN, clock, CHANCE) == 1_800_000_000
