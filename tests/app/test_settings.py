@@ -109,7 +109,6 @@ def test_tables_that_contradict_each_other_are_told(tmp_path: Path, text: str, p
         '[detect.stun]\nlists = ["https://[bad/"]',
         '[detect.stun]\nlists = ["~nosuchuser/x"]',
         '[zones."a.b"]\n[zones."A.B."]',
-        'names = [{ fqdn = "*.a.b" }]\n[zones."a.b"]',
         '[providers.x]\ntype = "strato"\npassword_env = "PATH"\nca_file = "nowhere.pem"',
         '[providers.x]\ntype = "strato"\npassword_file = "~nosuchuser/x"',
     ],

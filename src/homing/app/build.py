@@ -115,10 +115,6 @@ def _name(
         raise ConfigError(
             f"{where}.provider", "no zone of the built-in server holds it", f'add [zones."{name.parent().text}"]'
         )
-    if entry.provider == OWN and name.labels[:1] == (b"*",):
-        raise ConfigError(
-            f"{where}.fqdn", "is a wildcard, which the built-in server does not answer yet", "name each host"
-        )
     if entry.allow_private:
         accepted = EVERYWHERE
     return NameSpec(
