@@ -324,7 +324,7 @@ class Household:
             changed = {key for key in now if now[key] != known[key]}
             known = now
             # A secret may have changed twice between two looks; the one that a pause was earned with tells.
-            if any(one.ended_lockouts(self._clock.time()) for one in self.reconcilers.values()):
+            if any(one.restraint.ended(self._clock.time()) for one in self.reconcilers.values()):
                 self._wake()
             if changed:
                 for key in changed:

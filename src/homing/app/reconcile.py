@@ -6,28 +6,25 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from homing.app.memory import Memory
 from homing.app.names import NameSpec, NameState
+from homing.app.restraint import Restraint
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
 from homing.errors import ProviderBusy, ProviderError, ProviderLocked
-from homing.model.lockout import Lockout
 from homing.model.name import Name
 from homing.model.rrset import FAMILIES, RRset
 from homing.plan import Action, GuardPolicy, NameChange, Plan, diff, guard
 from homing.providers.base import Provider
-from homing.providers.lockout import active, lockout_for, next_allowed
+from homing.providers.lockout import lockout_for
 from homing.records import Want, want_addresses
 from homing.sources import View
 from homing.store import Event, Update
 
 log = get_logger("turn")
-
-CLOCK_SLACK = 5.0
-"""Seconds that the clock may be corrected backwards without any consequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +67,7 @@ class Reconciler:
         self.names = tuple(names)
         self.memory = memory
         self.states: dict[Name, NameState] = {spec.name: NameState() for spec in self.names}
+        self.restraint = Restraint(provider, self.names, self.states, memory)
         for spec in self.names if not provider.traits.readable else ():
             # What another account or server confirmed says nothing of this one, and cannot be read.
             memory.forget_other_account(spec.key, provider.account(spec.name))
@@ -78,7 +76,6 @@ class Reconciler:
         self._metrics = metrics
         self._second_look = second_look
         self._first_seen: dict[str, float] = {}
-        self._last_turn = 0.0
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -100,32 +97,13 @@ class Reconciler:
     async def turn(self, view: View, *, accept: str = "", everything: bool = False) -> Turn:
         """Take one turn. ``everything`` looks at names that are not due yet too."""
         now = self._clock.time()
-        await self._notice_clock(now)
-        await self.lift_lockouts(now)
+        await self.restraint.notice_clock(now)
+        await self.restraint.lift(now)
         wants = self.want(view)
         due = await self.read(wants, now, everything=everything)
         plan = self.guard(diff(self.memory.published, due), now, accept)
         outcomes = await self.apply(plan)
         return self.record(plan, outcomes)
-
-    async def _notice_clock(self, now: float) -> None:
-        """When the clock was set back, times noted before it lie ahead: start their waits anew from now."""
-        if now < self._last_turn - CLOCK_SLACK:
-            log.warning("the clock was set back", seconds=round(self._last_turn - now))
-            for state in self.states.values():
-                state.not_before, state.last_read = 0.0, 0.0
-        self._last_turn = now
-        for spec in self.names:
-            if self.memory.requests.get(spec.key, 0.0) > now + CLOCK_SLACK:
-                await self.memory.asked(*spec.key, now)
-        for lockout in self.lockouts:
-            if lockout.until is not None and lockout.since > now + CLOCK_SLACK:
-                await self.memory.locked(replace(lockout, since=now, until=now + lockout.until - lockout.since))
-
-    @property
-    def lockouts(self) -> list[Lockout]:
-        """The pauses that concern any of the names."""
-        return [one for one in self.memory.lockouts if any(self._concerns(one, spec.name) for spec in self.names)]
 
     async def preview(self, view: View) -> Plan:
         """What a turn would do now, without doing it."""
@@ -182,7 +160,7 @@ class Reconciler:
         policy = GuardPolicy(
             public=frozenset({name} if self.provider.traits.public else ()),
             published={name: len({key[1] for key in self.memory.published if key[0] == name})},
-            holds=self._holds(plan, now),
+            holds=self.restraint.holds(plan, now),
             accept=accept,
             first_seen=self._first_seen,
             second_look=self._second_look,
@@ -212,7 +190,7 @@ class Reconciler:
                 log.warning("change held back", name=item.name.text, provider=item.provider, reason=item.held)
             self.states[item.name].held = item.held
         name = self.provider.name
-        self._metrics.lockouts.labels(name).set(len(self.lockouts))
+        self._metrics.lockouts.labels(name).set(len(self.restraint.lockouts))
         self._metrics.held.labels(name).set(len(plan.held))
         return Turn(plan, outcomes, min((self.next_turn(spec, now) for spec in self.names), default=now + 3600.0))
 
@@ -237,58 +215,6 @@ class Reconciler:
         if self.is_in_sync(spec.name):
             return "in-sync", ""
         return "pending", state.missing or "not published yet"
-
-    async def lift_lockouts(self, now: float) -> None:
-        """Forget pauses that are over: their time has come, or the credentials changed (U7)."""
-        for lockout in self.ended_lockouts(now):
-            await self.memory.lifted(lockout)
-            detail = f"{lockout.code} no longer holds {lockout.host or 'the account'} back"
-            await self.memory.happened(Event(now, "recovered", lockout.provider, detail))
-            log.info("pause lifted", provider=lockout.provider, host=lockout.host, code=lockout.code)
-            for spec in self.names:
-                if self._concerns(lockout, spec.name):
-                    self.states[spec.name].not_before = 0.0
-
-    def ended_lockouts(self, now: float) -> list[Lockout]:
-        """The pauses that are over and not forgotten yet."""
-        ended: list[Lockout] = []
-        for lockout in self.memory.lockouts:
-            name = next((spec.name for spec in self.names if self._concerns(lockout, spec.name)), None)
-            if name is not None:
-                fingerprint = self.provider.fingerprint(name, self.memory.salt)
-                if active([lockout], lockout.provider, lockout.account, name, now, fingerprint) is None:
-                    ended.append(lockout)
-        return ended
-
-    def _concerns(self, lockout: Lockout, name: Name) -> bool:
-        if (lockout.provider, lockout.account) != (self.provider.name, self.provider.account(name)):
-            return False
-        return lockout.host in ("", name.text)
-
-    def _holds(self, plan: Plan, now: float) -> dict[tuple[str, Name], str]:
-        """Reasons from outside the plan: lockouts, and the provider's least time between two requests."""
-        holds: dict[tuple[str, Name], str] = {}
-        cooldown = self.provider.traits.cooldown
-        for name in (item.name for item in plan.changes):
-            key, state = (self.provider.name, name), self.states[name]
-            lockout = active(
-                self.memory.lockouts,
-                self.provider.name,
-                self.provider.account(name),
-                name,
-                now,
-                self.provider.fingerprint(name, self.memory.salt) if self.memory.lockouts else "",
-            )
-            state.locked = lockout is not None
-            allowed = next_allowed(self.memory.requests.get(key), cooldown, now)
-            if lockout is not None:
-                holds[key] = lockout.reason
-                if lockout.until is not None:
-                    state.not_before, state.patient = lockout.until, True
-            elif now < allowed:
-                holds[key] = f"{self.provider.name} is asked for one host at most every {cooldown:g} s"
-                state.not_before, state.patient = allowed, True
-        return holds
 
     async def _read(self, want: Want, now: float, gate: asyncio.Semaphore) -> bool:
         state, key = self.states[want.name], self._fingerprint(want.name)

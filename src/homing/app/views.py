@@ -134,7 +134,7 @@ def _provider(reconciler: Reconciler, types: Mapping[str, str], now: float) -> P
     name = reconciler.provider.name
     lockouts = (
         LockoutView(item.host, item.code, item.reason, item.since, item.until or 0.0)
-        for item in reconciler.lockouts
+        for item in reconciler.restraint.lockouts
         if item.until is None or item.until > now
     )
     return ProviderView(name, types.get(name, name), reconciler.provider.traits.readable, tuple(lockouts))
