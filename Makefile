@@ -47,7 +47,7 @@ test: $(DEV) ## everything that must hold: lint, types, layers, tests
 	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(ARGS)
-	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=85 | tail -n 25
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=90 | tail -n 25
 
 lint: $(DEV)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
