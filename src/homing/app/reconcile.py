@@ -80,11 +80,6 @@ class Reconciler:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @property
-    def busy(self) -> bool:
-        """Whether a provider is being asked to change something now."""
-        return self._under_way > 0
-
     async def idle(self) -> None:
         """Wait until no provider is being asked to change anything."""
         await self._idle.wait()
