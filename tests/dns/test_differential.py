@@ -123,7 +123,7 @@ def compare(asked: Sequence[dns.message.Message], served: list[Peer], zones: Zon
         by_peer = {peer.name: said(peer.ask(wire), apexes) for peer in served}
         own = respond(wire, zones, udp=True)
         assert own is not None
-        ours = said(own[0], apexes)
+        ours = said(own.message, apexes)
         text = "\n  ".join(map(str, (query.question[0], *by_peer.items(), ("homing", ours))))
         common, votes = Counter(by_peer.values()).most_common(1)[0]
         if votes < len(by_peer):
@@ -137,7 +137,7 @@ def compare(asked: Sequence[dns.message.Message], served: list[Peer], zones: Zon
         found.tally["agree"] += 1
         # Where truncation begins depends on how well names are compressed; an answer that fits need not be cut.
         limit = 512 if query.edns < 0 else 1232
-        assert len(own[0]) <= limit
+        assert len(own.message) <= limit
         if ours != common and not ("TC" in common and "TC" not in ours):
             found.wrong.append(text)
     return found

@@ -7,10 +7,10 @@ import random
 import pytest
 
 from homing.dns.authority import Authority
-from homing.dns.primary import Primary
-from homing.dns.secondary import Secondary, ask_serial, first_serial
 from homing.dns.server import DnsServer
-from homing.dns.tsig import Key, Keyring, tsig_key
+from homing.dns.transfers.primary import Primary
+from homing.dns.transfers.secondary import Secondary, ask_serial, first_serial
+from homing.dns.transfers.tsig import Key, Keyring, tsig_key
 from homing.effects.clock import ManualClock, SystemClock
 from homing.model.name import parse_name
 from homing.model.zone import zone

@@ -54,15 +54,15 @@ def check(packet: bytes, *, udp: bool) -> None:
     if reply is None:
         assert len(packet) < HEADER_SIZE or packet[2] & 0x80
         return
-    read = dns.message.from_wire(reply[0])
-    assert reply[0][:2] == packet[:2]
+    read = dns.message.from_wire(reply.message)
+    assert reply.message[:2] == packet[:2]
     assert read.flags & dns.flags.QR
     try:
         query = parse_query(packet)
     except BadQuery:
-        assert len(reply[0]) <= 512
+        assert len(reply.message) <= 512
         return
-    assert len(reply[0]) <= (query.udp_limit if udp else 65535)
+    assert len(reply.message) <= (query.udp_limit if udp else 65535)
     assert (read.edns >= 0) is (query.edns is not None)
     assert read.question[0].name.labels[:-1] == query.question.name.labels
 

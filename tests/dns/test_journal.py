@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homing.dns.journal import Journal, JournalLimits, Step, condense, soa_serial
-from homing.dns.transfer import Record
+from homing.dns.transfers.journal import Journal, JournalLimits, Step, condense, soa_serial
+from homing.dns.transfers.transfer import Record
 from homing.errors import HomingError, ModelError
 from homing.model.name import parse_name
 from homing.model.rrset import RRset, RRType, rrset

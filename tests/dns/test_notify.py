@@ -18,9 +18,9 @@ import dns.tsig
 import pytest
 
 from homing.dns.authority import Authority
-from homing.dns.notify import ATTEMPTS, DEBOUNCE, LONGEST_WAIT, Notifier, Told
-from homing.dns.secondary import PATIENCE, Secondary
-from homing.dns.tsig import tsig_key
+from homing.dns.transfers.notify import ATTEMPTS, DEBOUNCE, LONGEST_WAIT, Notifier, Told
+from homing.dns.transfers.secondary import PATIENCE, Secondary
+from homing.dns.transfers.tsig import tsig_key
 from homing.effects.clock import ManualClock, settle
 from homing.model.name import Name
 from homing.model.zone import succeed, zone

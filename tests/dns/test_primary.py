@@ -25,20 +25,20 @@ from hypothesis import strategies as st
 
 from homing.dns.authority import Authority
 from homing.dns.message import Rcode
-from homing.dns.primary import Primary, TransferLimits, Transferred
-from homing.dns.seen import Transport
 from homing.dns.server import DnsServer
+from homing.dns.stats import Stats, Transport
 from homing.dns.tcp import TcpLimits
-from homing.dns.transfer import Access, Kind, Rule
-from homing.dns.tsig import Keyring, tsig_key
+from homing.dns.transfers.primary import Primary, TransferLimits, Transferred
+from homing.dns.transfers.transfer import Access, Kind, Rule
+from homing.dns.transfers.tsig import Keyring, tsig_key
 from homing.effects.clock import Clock, SystemClock
 from homing.errors import ModelError
 from homing.model.name import parse_name
 from homing.model.zone import Zone, succeed
 from tests.dns.secondaries import ALGORITHM, KEY_NAME, SECRET, ZONE
 from tests.dns.test_journal import Content, history
-from tests.dns.test_server import Seen, framed, full, until
-from tests.dns.zones import ORIGIN, addresses
+from tests.dns.test_server import framed, full, until
+from tests.dns.zones import ORIGIN, Seen, addresses
 
 KEY = tsig_key(KEY_NAME, ALGORITHM, SECRET)
 THEIRS = dns.tsig.Key(KEY_NAME, SECRET, ALGORITHM)
@@ -95,7 +95,6 @@ async def primary(
     """A server with the sample zones that shares one key."""
     authority = full()
     transfers: list[Transferred] = []
-    seen: Seen = Counter()
     side = Primary(
         authority,
         clock or SystemClock(),
@@ -105,13 +104,11 @@ async def primary(
         on_transfer=transfers.append,
     )
 
-    def count(transport: Transport, rcode: Rcode | None) -> None:
-        seen[transport, rcode] += 1
-
-    server = DnsServer(authority, primary=side, on_query=count, limits=tcp, clock=clock)
+    stats = Stats()
+    server = DnsServer(authority, primary=side, stats=stats, limits=tcp, clock=clock)
     await server.listen([("127.0.0.1", 0)])
     try:
-        yield Peer(server, authority, transfers, seen)
+        yield Peer(server, authority, transfers, Seen(stats))
     finally:
         await server.aclose()
         side.close()

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from homing.dns.authority import Authority
-from homing.dns.notify import Notifier
-from homing.dns.primary import Primary, Response, Transferred
-from homing.dns.secondary import Secondary
 from homing.dns.server import DnsServer
-from homing.dns.transfer import Access, Kind, Rule
-from homing.dns.tsig import Keyring, tsig_key
+from homing.dns.transfers.notify import Notifier
+from homing.dns.transfers.primary import Primary, Response, Transferred
+from homing.dns.transfers.secondary import Secondary
+from homing.dns.transfers.transfer import Access, Kind, Rule
+from homing.dns.transfers.tsig import Keyring, tsig_key
 from homing.effects.clock import SystemClock
 from homing.model.zone import Soa, Zone, succeed, zone
 from tests.dns.secondaries import ALGORITHM, KEY_NAME, SECRET, SecondaryServer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -17,16 +16,15 @@ import pytest
 
 from homing.dns.authority import Authority
 from homing.dns.message import Rcode
-from homing.dns.seen import Transport
 from homing.dns.server import DnsServer
+from homing.dns.stats import Stats, Transport
 from homing.dns.tcp import TcpLimits
 from homing.effects.clock import ManualClock
 from homing.errors import ListenError
 from homing.model.zone import succeed
-from tests.dns.zones import ORIGIN, addresses, sample
+from tests.dns.zones import ORIGIN, Seen, addresses, sample
 
 LOOPBACK = ("127.0.0.1", 0)
-Seen = Counter[tuple[Transport, Rcode | None]]
 
 
 def full() -> Authority:
@@ -42,16 +40,12 @@ async def running(
     authority: Authority, *, host: str = "127.0.0.1", limits: TcpLimits | None = None
 ) -> AsyncIterator[tuple[DnsServer, tuple[str, int], Seen, ManualClock]]:
     """A server on a free port, what it told of its queries, and its clock."""
-    seen: Seen = Counter()
+    stats = Stats()
     clock = ManualClock()
-
-    def count(transport: Transport, rcode: Rcode | None) -> None:
-        seen[transport, rcode] += 1
-
-    server = DnsServer(authority, on_query=count, limits=limits, clock=clock)
+    server = DnsServer(authority, stats=stats, limits=limits, clock=clock)
     await server.listen([(host, 0)])
     try:
-        yield server, server.addresses[0], seen, clock
+        yield server, server.addresses[0], Seen(stats), clock
     finally:
         await server.aclose()
 
@@ -179,7 +173,7 @@ async def test_every_query_is_counted() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"rubbish", address)
         await until(lambda: seen.total() == 3)
-    assert seen == {
+    assert seen.counts() == {
         (Transport.UDP, Rcode.NOERROR): 1,
         (Transport.TCP, Rcode.NXDOMAIN): 1,
         (Transport.UDP, None): 1,

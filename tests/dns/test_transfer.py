@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.dns.journal import Journal
 from homing.dns.message import BadQuery, Query, parse_query
-from homing.dns.transfer import (
+from homing.dns.transfers.journal import Journal
+from homing.dns.transfers.transfer import (
     MESSAGE_SIZE,
     Access,
     Kind,

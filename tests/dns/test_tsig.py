@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from homing.dns.tsig import Keyring, Rejected, Signer, TsigError, Verified, reject, split, tsig_key, verify
+from homing.dns.transfers.tsig import Keyring, Rejected, Signer, TsigError, Verified, reject, split, tsig_key, verify
 from homing.errors import MessageError, ModelError
 
 SECRET = base64.b64encode(b"secret of the tests with 32 byte").decode()

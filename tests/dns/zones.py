@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from ipaddress import IPv4Address, IPv6Address
 
 import dns.message
@@ -9,8 +10,9 @@ import dns.rcode
 import dns.rdatatype
 
 from homing.dns.lookup import Zones, answer
-from homing.dns.message import Answer, Question, RRClass
+from homing.dns.message import Answer, Question, Rcode, RRClass
 from homing.dns.respond import respond
+from homing.dns.stats import Stats, Transport
 from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset, RRType, address_rrsets, rrset, txt_rdata
 from homing.model.zone import Soa, Zone, zone
@@ -77,9 +79,30 @@ def exchange(zones: Zones, query: dns.message.Message, *, udp: bool = True) -> d
     """A query built by dnspython, answered here, the response read by dnspython."""
     reply = respond(query.to_wire(), zones, udp=udp)
     assert reply is not None
-    return dns.message.from_wire(reply[0], ignore_trailing=False)
+    return dns.message.from_wire(reply.message, ignore_trailing=False)
 
 
 def names(zones: Zones) -> list[Name]:
     """Every name that exists in the zones."""
     return [name for item in zones.loaded.values() for name in item.nodes]
+
+
+class Seen:
+    """What a server counted so far, by transport and response code (None: no response)."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+
+    def counts(self) -> Counter[tuple[Transport, Rcode | None]]:
+        """The counts of this moment."""
+        found: Counter[tuple[Transport, Rcode | None]] = Counter()
+        for seen, count in self._stats.queries.items():
+            found[seen.transport, seen.rcode] += count
+        return found
+
+    def total(self) -> int:
+        """All queries."""
+        return self._stats.queries.total()
+
+    def __getitem__(self, key: tuple[Transport, Rcode | None]) -> int:
+        return self.counts()[key]

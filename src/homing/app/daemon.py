@@ -18,15 +18,15 @@ import msgspec
 
 from homing import __version__
 from homing.app.build import dns_addresses, parse_listen
+from homing.app.dns_metrics import DnsCollector
 from homing.app.household import Household
 from homing.app.memory import Memory
 from homing.app.notify import notify_service_manager
 from homing.app.settings import Loaded, WebSettings
 from homing.app.views import SHOWN_CHANGES, build_state, change_views
 from homing.dns.authority import Authority
-from homing.dns.message import Rcode
-from homing.dns.seen import Transport
 from homing.dns.server import DnsServer
+from homing.dns.stats import Stats
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
@@ -69,6 +69,8 @@ class Daemon:
         self._changes: tuple[ChangeView, ...] = ()
         self._server: DnsServer | None = None
         self.metrics = Metrics(__version__)
+        self.stats = Stats()
+        self.metrics.registry.register(DnsCollector(self.stats))
         self.authority = Authority()
         self.started = self._clock.time()
         self.dns_listen: tuple[str, ...] = ()
@@ -177,7 +179,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             addresses = self._dns_addresses(loaded)
             if addresses:
-                server = DnsServer(self.authority, on_query=self._count_query, clock=self._clock)
+                server = DnsServer(self.authority, stats=self.stats, clock=self._clock)
                 await server.listen(addresses)
                 stack.push_async_callback(server.aclose)
                 self.dns_listen = tuple(_told(*address) for address in server.addresses)
@@ -236,9 +238,6 @@ class Daemon:
         if self.dns_listen and not self.authority.ready:
             return "no zone is loaded yet"
         return None
-
-    def _count_query(self, transport: Transport, rcode: Rcode | None) -> None:
-        self.metrics.dns_queries.labels(transport.value, rcode.name if rcode is not None else "dropped").inc()
 
     def _handle_signals(self, stack: contextlib.AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()

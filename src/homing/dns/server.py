@@ -9,9 +9,9 @@ import socket
 from collections.abc import Iterable
 
 from homing.dns.authority import Authority
-from homing.dns.primary import Primary
-from homing.dns.seen import OnQuery, count_nothing
+from homing.dns.stats import Stats
 from homing.dns.tcp import Connections, TcpLimits
+from homing.dns.transfers.primary import Primary
 from homing.dns.udp import UdpListener
 from homing.effects.clock import Clock, SystemClock
 from homing.errors import ListenError
@@ -47,15 +47,15 @@ class DnsServer:
         self,
         authority: Authority,
         *,
-        on_query: OnQuery = count_nothing,
+        stats: Stats | None = None,
         limits: TcpLimits | None = None,
         clock: Clock | None = None,
         primary: Primary | None = None,
     ) -> None:
         self._primary = primary
         self._authority = authority
-        self._on_query = on_query
-        self._connections = Connections(authority, on_query, limits or TcpLimits(), clock or SystemClock(), primary)
+        self.stats = stats or Stats()
+        self._connections = Connections(authority, self.stats, limits or TcpLimits(), clock or SystemClock(), primary)
         self._listeners: list[UdpListener] = []
         self._servers: list[asyncio.Server] = []
         self._addresses: list[tuple[str, int]] = []
@@ -84,7 +84,7 @@ class DnsServer:
                     sock.close()
             raise
         for udp, tcp in pairs:
-            self._listeners.append(UdpListener(udp, self._authority, self._on_query, self._primary))
+            self._listeners.append(UdpListener(udp, self._authority, self.stats, self._primary))
             self._servers.append(await asyncio.get_running_loop().create_server(self._connections.new, sock=tcp))
             self._addresses.append(udp.getsockname()[:2])
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from homing.dns.authority import Authority
-from homing.dns.primary import TURNED_AWAY, Primary, Response
-from homing.dns.respond import respond
-from homing.dns.seen import OnQuery, Transport
+from homing.dns.respond import Reply, respond, seen
+from homing.dns.stats import Stats, Transport
+from homing.dns.transfers.primary import TURNED_AWAY, Primary, Response
 from homing.effects.clock import Clock
 
 _FRAME = 2
@@ -45,14 +45,14 @@ class Connections:
     def __init__(
         self,
         authority: Authority,
-        on_query: OnQuery,
+        stats: Stats,
         limits: TcpLimits,
         clock: Clock,
         primary: Primary | None = None,
     ) -> None:
         self.authority = authority
         self.primary = primary
-        self.on_query = on_query
+        self.stats = stats
         self.clock = clock
         self.limits = limits
         self._open: dict[_Connection, str] = {}
@@ -247,20 +247,22 @@ class _Connection(asyncio.Protocol):
         return query
 
     def _answer(self, transport: asyncio.Transport, query: bytes) -> None:
-        reply = respond(query, self._connections.authority.zones, udp=False)
+        zones = self._connections.authority.zones
+        reply = respond(query, zones, udp=False)
         primary = self._connections.primary
-        if reply is not None and reply[1] in TURNED_AWAY and primary is not None:
+        if reply is not None and reply.rcode in TURNED_AWAY and primary is not None:
             self._stream = primary.respond(query, _host(transport), udp=False)
             if self._stream is not None:
-                self._connections.on_query(Transport.TCP, self._stream.rcode)
+                told = Reply(b"", self._stream.rcode, reply.query)
+                self._connections.stats.queries[seen(told, zones, Transport.TCP)] += 1
                 self._touch()
                 return
-        self._connections.on_query(Transport.TCP, None if reply is None else reply[1])
+        self._connections.stats.queries[seen(reply, zones, Transport.TCP)] += 1
         if reply is None:  # no DNS client sends that; there is no telling where its next message would begin
             transport.close()
             return
         self._touch()
-        transport.write(len(reply[0]).to_bytes(2) + reply[0])
+        transport.write(len(reply.message).to_bytes(2) + reply.message)
 
 
 def _client(transport: asyncio.Transport) -> str:

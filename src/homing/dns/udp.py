@@ -7,9 +7,9 @@ import contextlib
 import socket
 
 from homing.dns.authority import Authority
-from homing.dns.primary import TURNED_AWAY, Primary
-from homing.dns.respond import respond
-from homing.dns.seen import OnQuery, Transport
+from homing.dns.respond import Reply, respond, seen
+from homing.dns.stats import Stats, Transport
+from homing.dns.transfers.primary import TURNED_AWAY, Primary
 
 BATCH = 64
 """Packets answered before the event loop gets its turn."""
@@ -24,13 +24,11 @@ class UdpListener:
     On a wildcard address the kernel chooses the source of a reply, which need not be the address that was asked.
     """
 
-    def __init__(
-        self, sock: socket.socket, authority: Authority, on_query: OnQuery, primary: Primary | None = None
-    ) -> None:
+    def __init__(self, sock: socket.socket, authority: Authority, stats: Stats, primary: Primary | None = None) -> None:
         self._socket = sock
         self._primary = primary
         self._authority = authority
-        self._on_query = on_query
+        self._stats = stats
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._drain)
 
@@ -48,11 +46,13 @@ class UdpListener:
                 return
             except OSError:  # a reported ICMP error: the socket is fine, the next packet may be too
                 continue
-            reply = respond(packet, authority.zones, udp=True)
-            if reply is not None and reply[1] in TURNED_AWAY and self._primary is not None:
-                reply = self._primary.datagram(packet, client[0]) or reply
+            zones = authority.zones
+            reply = respond(packet, zones, udp=True)
+            if reply is not None and reply.rcode in TURNED_AWAY and self._primary is not None:
+                found = self._primary.datagram(packet, client[0])
+                reply = Reply(*found, reply.query) if found is not None else reply
             if reply is not None:
                 # A full send queue, a client without a route, source port 0: it is UDP, the client asks again.
                 with contextlib.suppress(OSError):
-                    sock.sendto(reply[0], client)
-            self._on_query(Transport.UDP, None if reply is None else reply[1])
+                    sock.sendto(reply.message, client)
+            self._stats.queries[seen(reply, zones, Transport.UDP)] += 1

@@ -57,9 +57,6 @@ class Metrics:
         self.faults = Counter(
             "homing_internal_faults", "Faults of Homing itself that it went on after.", ("part",), registry=own
         )
-        self.dns_queries = Counter(
-            "homing_dns_queries", "Queries answered by the built-in server.", ("transport", "rcode"), registry=own
-        )
         self.zone_serial = Gauge("homing_zone_serial", "The serial of a zone.", ("zone",), registry=own)
         self.esddns_updates = Counter("esddns_dns_updates", "Successful DNS updates.", registry=own)
         self.esddns_failures = Counter("esddns_dns_update_failures", "Failed DNS updates.", registry=own)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from homing.dns.journal import Step, condense
 from homing.dns.message import EDNS_UDP_SIZE, HEADER_SIZE, MAX_SIZE, BadQuery, Query, RRClass, Verdict, read_name
+from homing.dns.transfers.journal import Step, condense
 from homing.errors import MessageError, ModelError
 from homing.model.address import Address
 from homing.model.name import Name

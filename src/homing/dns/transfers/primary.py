@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from homing.dns.authority import Authority
-from homing.dns.journal import Journal, JournalLimits
 from homing.dns.message import MAX_SIZE, Answer, BadQuery, Query, Rcode, RRClass, Verdict, judge, parse_query
 from homing.dns.render import render, render_error
 from homing.dns.respond import respond
-from homing.dns.transfer import (
+from homing.dns.transfers.journal import Journal, JournalLimits
+from homing.dns.transfers.transfer import (
     AXFR,
     IXFR,
     Access,
@@ -26,7 +26,7 @@ from homing.dns.transfer import (
     messages,
     soa_response,
 )
-from homing.dns.tsig import REJECTION, Keyring, Rejected, Signer, Verified, reject, verify
+from homing.dns.transfers.tsig import REJECTION, Keyring, Rejected, Signer, Verified, reject, verify
 from homing.effects.clock import Clock
 from homing.errors import MessageError
 from homing.model.name import Name
@@ -169,7 +169,7 @@ class Primary:
         if query.question.type not in (AXFR, IXFR):
             reply = respond(message, self._authority.zones, udp=udp)
             assert reply is not None  # noqa: S101 - it is a query
-            return _single(self._sign(query, *reply, signer, udp=udp), reply[1])
+            return _single(self._sign(query, reply.message, reply.rcode, signer, udp=udp), reply.rcode)
         zone = self._transferable(query, client, key, udp=udp)
         if isinstance(zone, Rcode):
             bare = render(query, Answer(zone), udp=udp)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from homing.dns.authority import Authority
 from homing.dns.message import HEADER_SIZE, Opcode, Rcode, RRClass
-from homing.dns.secondary import Secondary, exchange
+from homing.dns.transfers.secondary import Secondary, exchange
 from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock
 from homing.model.name import Name

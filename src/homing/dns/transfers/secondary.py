@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from homing.dns.message import HEADER_SIZE, Rcode, RRClass
-from homing.dns.tsig import Key, Keyring, Signer, Verified, skip_name, verify
+from homing.dns.transfers.tsig import Key, Keyring, Signer, Verified, skip_name, verify
 from homing.effects.clock import Clock
 from homing.errors import MessageError
 from homing.model.name import Name
