@@ -59,10 +59,11 @@ class Authority:
         """The version of a zone served now."""
         return self._zones.loaded.get(origin)
 
-    def publish(self, zone: Zone, known: ZoneDiff | None = None) -> bool:
+    def publish(self, zone: Zone, known: ZoneDiff | None = None, *, renumbered: bool = False) -> bool:
         """Serve a new version of a zone from now on; False when it is the one served already.
 
-        ``known`` is what differs from the version served now; it is found out when left out. Raises ModelError when the content changed and the serial did not grow (RFC 1982), or the other way round:
+        ``known`` is what differs from the version served now; it is found out when left out. Raises ModelError when
+        the content changed and the serial did not grow (RFC 1982), or the other way round unless it is ``renumbered``:
         secondaries would keep the old zone, or fetch an equal one.
         """
         old = self.zone(zone.origin)
@@ -72,7 +73,7 @@ class Authority:
             changed = old.soa != zone.soa or not found.is_empty
             if not changed and old.serial == zone.serial:
                 return False
-            if not changed or not serial_gt(zone.serial, old.serial):
+            if not (changed or renumbered) or not serial_gt(zone.serial, old.serial):
                 raise ModelError(
                     f"zone {zone.origin} went from serial {old.serial} to {zone.serial} "
                     f"{'with' if changed else 'without'} a change of content; build versions by succeed()"
