@@ -3,8 +3,8 @@
 Three ways, each slower and knowing more than the one before:
 
 1. ``cache``: the very same octets were asked since the last change (all but the id).
-2. ``answer``: a query of the usual form. What stands behind the question in its response hangs on the question in lower
-   case and on the query's flavour alone (``names``): it was learned when first asked, and case, cookie and id are put in.
+2. ``answer``: a query of the usual form. What stands behind the question in its response hangs on the question in
+   lower case and on the query's flavour alone (``names``): it was learned when first asked; case and cookie are put in.
 3. By the book: parsed, looked up, rendered (``dns.lookup``). This is where everything is learned from.
 
 A change of a zone drops exactly what hangs on it, so answers come from one snapshot always.
@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 from homing.dns.authority import Change
+from homing.dns.cookie import Standing
 from homing.dns.engine.limit import RateLimit, RateLimiter
-from homing.dns.engine.names import FLAVOURS, Entry, Names
+from homing.dns.engine.names import FLAVOURS, Denials, Entry, Names
 from homing.dns.lookup import Zones
-from homing.dns.message import PLAIN_UDP_SIZE, Answer, BadQuery, Query, Rcode, RRClass, parse_query
-from homing.model.name import MAX_WIRE
+from homing.dns.message import PLAIN_UDP_SIZE, Answer, BadQuery, Query, Rcode, parse_query
 from homing.dns.render import render
-from homing.dns.respond import PLAIN, Manner, answer_query, options_for, respond, seen
+from homing.dns.respond import PLAIN, Manner, Reply, answer_query, options_for, respond, seen
 from homing.dns.stats import KNOWN_TYPES, Event, Seen, Stats, Transport
-from homing.model.rrset import RRset, RRType
+from homing.model.name import MAX_LABEL, MAX_WIRE
+from homing.model.rrset import FAMILIES, RRType
 
 Client = tuple[str, int] | tuple[str, int, int, int]
 """A socket address as Python has it."""
@@ -56,15 +57,17 @@ _IGNORED = (0x00, 0x10, 0x20, 0x30)
 _NO_ID = b"\0\0"
 _QUESTION = 12
 _TC = 0x02
-_SHORT = PLAIN_UDP_SIZE - _QUESTION - (MAX_WIRE + 4) - COOKIE_SIZE
+_PLACEHOLDER = b"\0\x0a\0\x18" + bytes(24)
+"""As long as a COOKIE option of a response."""
+_SHORT = PLAIN_UDP_SIZE - _QUESTION - (MAX_WIRE + 4) - len(_PLACEHOLDER)
 """Octets of a denial that fits behind any question."""
 _OPT = 11
 """Octets of an OPT record without options."""
 _COOKIES = (b"\0\x0a\0\x08", b"\0\x0a\0\x18")
 """A COOKIE option of a client alone, and one with our server cookie."""
-_PLACEHOLDER = b"\0\x0a\0\x18" + bytes(24)
 _FORMS = 256
 """Forms of OPT records known: they differ by payload size mostly."""
+
 
 class Batch(Protocol):
     """The packets being answered, by slot."""
@@ -87,7 +90,7 @@ Forward = Callable[[bytes, Client], bytes | None]
 
 
 _KINDS = {
-    rtype.to_bytes(2) + b"\0\1": rtype for rtype in KNOWN_TYPES if rtype not in (*TRANSFERS, RRType.ANY)
+    rtype.to_bytes(2) + b"\0\1": rtype for rtype in KNOWN_TYPES if rtype not in (*_TRANSFERS, RRType.ANY)
 }  # fmt: skip
 """Type and class as they end a question, for questions that a denial may be learned for."""
 
@@ -286,11 +289,11 @@ class Answers:
             parsed = parse_query(_NO_ID + query)
         except BadQuery:
             return self._by_the_book(query, slot)
-        said = answer_query(parsed, self._zones)
+        said = answer_query(parsed, self._zones, self._manner)
         if parsed.question.type in _TRANSFERS or said.rcode not in _LASTING:
             return self._by_the_book(query, slot)
         placeholder = _PLACEHOLDER if cookie else b""
-        options = options_for(parsed, said, manner=self._manner, cookie=False) + placeholder
+        options = options_for(parsed, said, b"", 0, self._manner, cookie=False) + placeholder
         message = render(parsed, said, udp=True, options=options)
         kind = self._kind(seen(Reply(message, said.rcode, parsed), self._zones, Transport.UDP))
         start, end = _QUESTION + len(asked), len(message) - len(placeholder)
@@ -298,7 +301,9 @@ class Answers:
             entry = Entry(message[2:_QUESTION], message[start:end], kind)
             single = said.answer[0] if len(said.answer) == 1 else None
             if single is not None and single.type in FAMILIES and len(single.rdatas) > 1:
-                turned = (render(parsed, said, udp=True, options=options, turn=turn) for turn in range(len(single.rdatas)))
+                turned = (
+                    render(parsed, said, udp=True, options=options, turn=turn) for turn in range(len(single.rdatas))
+                )
                 entry.turns = deque(tail[start:end] for tail in turned)
             self._remember(entry, parsed, said, flavour, asked)
         self._counts[kind] += 1
@@ -356,7 +361,7 @@ class Answers:
         message = reply.message[2:]
         if parsed is not None:
             self._learn_form(query, parsed)
-            if self._credit > 0 and parsed.edns is None or (parsed.edns is not None and parsed.edns.cookie is None):
+            if self._credit > 0 and (parsed.edns is None or parsed.edns.cookie is None):
                 self._admit(query, message, kind)
         return message
 
@@ -371,7 +376,9 @@ class Answers:
         if len(record) == _OPT:
             flavour = desired + (4 if edns.dnssec_ok else 2)
             usual[2][record] = Form(self._tables[flavour], flavour, cookie=False, size=_OPT)
-        elif record[_OPT : _OPT + 4] in _COOKIES and len(record) == _OPT + 4 + record[_OPT + 3] and self._manner.cookies:
+        elif (
+            record[_OPT : _OPT + 4] in _COOKIES and len(record) == _OPT + 4 + record[_OPT + 3] and self._manner.cookies
+        ):
             flavour = desired + (8 if edns.dnssec_ok else 6)
             usual[2][record[: _OPT + 4]] = Form(self._tables[flavour], flavour, cookie=True, size=len(record))
 
@@ -395,7 +402,7 @@ class Answers:
         if edns is None or edns.cookie is None or self._manner.cookies is None:
             return False
         verdict = self._manner.cookies.verify(self._batch.packed(slot), edns.cookie, int(self._wall()))
-        return verdict is not CookieVerdict.WRONG
+        return verdict is not Standing.WRONG
 
     def _held_back(self, query: bytes, slot: int) -> bytes | None:
         """What a client over its rate gets: nothing, or now and then TC, and its cookie."""
@@ -409,15 +416,13 @@ class Answers:
             return None
         self.stats.events[Event.SLIPPED] += 1
         said = Answer(Rcode.NOERROR)
-        options = options_for(
-            parsed, said, client=self._batch.packed(slot), now=int(self._wall()), manner=self._manner
-        )
+        options = options_for(parsed, said, self._batch.packed(slot), int(self._wall()), self._manner)
         message = bytearray(render(parsed, said, udp=True, options=options))
         message[2] |= _TC
         return bytes(message[2:])
 
     def _admit(self, query: bytes, message: bytes, kind: int) -> None:
-        """Let a response into the cache; as many as there were hits, since most that is asked once is not asked again."""
+        """Let a response into the cache; no more than there were hits: most that is asked once is not asked again."""
         self._credit -= 1
         if len(self.cache) >= CACHED:
             self._empty_cache()

@@ -1,4 +1,6 @@
-"""Response rate limiting: a client network that gets too many responses gets fewer, so that nobody can aim them at others.
+"""Response rate limiting: a client network that gets too many responses gets fewer.
+
+So nobody can aim them at others by forging their address.
 
 One packet of each batch is looked at and counts for the whole batch: exact while packets come one at a time, right on
 average when they come in floods, and nearly free. Only while some network is over its rate is every packet looked at.
