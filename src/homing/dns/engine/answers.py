@@ -56,6 +56,8 @@ _IGNORED = (0x00, 0x10, 0x20, 0x30)
 """The second octet of a query's flags: AD and CD, which mean nothing to an authoritative server."""
 _NO_ID = b"\0\0"
 _QUESTION = 12
+_ANSWERS = 5
+"""Where the number of answers ends in a response of up to 255, without its id."""
 _TC = 0x02
 _PLACEHOLDER = b"\0\x0a\0\x18" + bytes(24)
 """As long as a COOKIE option of a response."""
@@ -148,6 +150,7 @@ class Answers:
         self._counts: list[int] = []
         """Queries answered since the last ``settle``, by the index that ``_kinds`` has for them."""
         self._credit = _ADMIT
+        self._turn = 0
         self._batch: Batch
         self._forms: tuple[dict[bytes, Form], dict[bytes, Form]] = ({}, {})
         """By recursion desired: the forms of OPT records met, by their octets up to the first option's length."""
@@ -170,7 +173,11 @@ class Answers:
     def begin(self, batch: Batch, count: int) -> None:
         """A batch of packets is to be answered."""
         self._batch = batch
-        self._limiter.note(batch.packed(count - 1), count, self._monotonic())
+        now = self._monotonic()
+        if now >= self._cookies_until:
+            self._cookies.clear()
+            self._cookies_until = now + _COOKIE_AGE
+        self._limiter.note(batch.packed(count - 1), count, now)
 
     def one(self, query: bytes, slot: int) -> bytes | None:
         """The response to a packet, from the cache too, or as much of it as its client may have; None for none."""
@@ -299,11 +306,9 @@ class Answers:
         start, end = _QUESTION + len(asked), len(message) - len(placeholder)
         if len(message) <= PLAIN_UDP_SIZE and not message[2] & _TC:
             entry = Entry(message[2:_QUESTION], message[start:end], kind)
-            single = said.answer[0] if len(said.answer) == 1 else None
-            if single is not None and single.type in FAMILIES and len(single.rdatas) > 1:
-                turned = (
-                    render(parsed, said, udp=True, options=options, turn=turn) for turn in range(len(single.rdatas))
-                )
+            addresses = max((len(item.rdatas) for item in said.answer if item.type in FAMILIES), default=0)
+            if addresses > 1:
+                turned = (render(parsed, said, udp=True, options=options, turn=turn) for turn in range(addresses))
                 entry.turns = deque(tail[start:end] for tail in turned)
             self._remember(entry, parsed, said, flavour, asked)
         self._counts[kind] += 1
@@ -348,7 +353,9 @@ class Answers:
             client=batch.packed(slot),
             now=int(self._wall()),
             manner=self._manner,
+            turn=self._turn,
         )
+        self._turn += 1
         parsed = reply.query if reply is not None else None
         if parsed is not None and (parsed.signed or parsed.question.type in _TRANSFERS) and self._forward is not None:
             self.stats.events[Event.FORWARDED] += 1
@@ -361,7 +368,8 @@ class Answers:
         message = reply.message[2:]
         if parsed is not None:
             self._learn_form(query, parsed)
-            if self._credit > 0 and (parsed.edns is None or parsed.edns.cookie is None):
+            has_turns = message[_ANSWERS] > 1
+            if self._credit > 0 and not has_turns and (parsed.edns is None or parsed.edns.cookie is None):
                 self._admit(query, message, kind)
         return message
 
@@ -384,10 +392,8 @@ class Answers:
 
     def _new_cookie(self, client: bytes) -> bytes:
         """The COOKIE option for a client: its cookie, then its address."""
-        now = self._monotonic()
-        if len(self._cookies) >= CLIENTS or now >= self._cookies_until:
+        if len(self._cookies) >= CLIENTS:
             self._cookies.clear()
-            self._cookies_until = now + _COOKIE_AGE
         assert self._manner.cookies is not None  # noqa: S101 - forms with cookies are learned only then
         made = self._manner.cookies.option(client[8:], client[:8], int(self._wall()))
         self._cookies[client] = made
