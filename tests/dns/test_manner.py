@@ -35,7 +35,9 @@ def ask(
     zones: Zones = ZONES,
 ) -> dns.message.Message:
     """The response to a query with these options, read by dnspython."""
-    query = dns.message.make_query(fqdn, rtype, rdclass, use_edns=edns if edns is not None else False, options=list(options))
+    query = dns.message.make_query(
+        fqdn, rtype, rdclass, use_edns=edns if edns is not None else False, options=list(options)
+    )
     return read(respond(query.to_wire(), zones, udp=True, client=CLIENT, now=NOW, manner=manner))
 
 

@@ -36,13 +36,15 @@ def spelled(name: Name, chance: random.Random) -> Name:
     )  # fmt: skip
 
 
-def behind(zones: Zones, name: Name, rtype: int, *, udp: bool) -> bytes:
-    """The header and all that stands behind the question."""
+def behind(zones: Zones, name: Name, rtype: int, *, udp: bool) -> tuple[bytes, list[str]]:
+    """The header and all that stands behind the question, as octets and as rdata that dnspython reads."""
     question = name.wire + rtype.to_bytes(2) + b"\0\1"
     query = parse_query(b"\0\1\0\0\0\1\0\0\0\0\0\1" + question + b"\0\0\x29\x04\xd0\0\0\0\0\0\0")
     message = render(query, answer(zones, query.question), udp=udp)
     assert message[HEADER_SIZE : HEADER_SIZE + len(question)] == question
-    return message[:HEADER_SIZE] + message[HEADER_SIZE + len(question) :]
+    told = dns.message.from_wire(message)
+    rdatas = [str(rdata) for section in (told.answer, told.authority, told.additional) for r in section for rdata in r]
+    return message[:HEADER_SIZE] + message[HEADER_SIZE + len(question) :], rdatas
 
 
 @settings(max_examples=400, deadline=None)
@@ -56,7 +58,7 @@ def behind(zones: Zones, name: Name, rtype: int, *, udp: bool) -> bytes:
 def test_what_stands_behind_the_question_does_not_depend_on_its_case(
     asked: tuple[Zones, Name], below: list[bytes], rtype: int, udp: bool, chance: random.Random
 ) -> None:
-    """For names that exist, and names below them, every spelling gets the same octets."""
+    """For names that exist, and names below them, every spelling gets the same octets and the same rdata."""
     zones, name = asked
     name = Name((*below, *name.labels))
     first = behind(zones, name, rtype, udp=udp)
