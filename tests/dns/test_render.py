@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from homing.dns.edns import Option, option
 from homing.dns.lookup import Zones, answer
-from homing.dns.message import HEADER_SIZE, parse_query
+from homing.dns.message import HEADER_SIZE, Answer, Rcode, parse_query
 from homing.dns.render import render
 from homing.model.name import Name
 from homing.model.rrset import RRType
 from homing.model.zone import zone
 from tests.dns.corpus import corpus
-from tests.dns.zones import ORIGIN, RRSETS, SOA, addresses, names, sample, serving
+from tests.dns.zones import ORIGIN, RRSETS, SOA, addresses, alias, names, sample, serving
 
 SAMPLE, CORPUS = sample(), corpus()
 ROOM = serving(
@@ -64,6 +64,17 @@ def test_what_stands_behind_the_question_does_not_depend_on_its_case(
     first = behind(zones, name, rtype, udp=udp)
     for _ in range(3):
         assert behind(zones, spelled(name, chance), rtype, udp=udp) == first
+
+
+def test_an_owner_that_ends_in_the_question_lends_nothing_to_rdata() -> None:
+    """Names in rdata keep the case of the zone, whatever stands between them and the question."""
+    query = parse_query(dns.message.make_query("q.EXAMPLE.net", "A").to_wire())
+    said = Answer(Rcode.NOERROR, answer=(*addresses("x.example.net", "192.0.2.1"), alias("z.test", "y.x.example.net")))
+    told = dns.message.from_wire(render(query, said, udp=True))
+    assert [item.to_text() for item in told.answer] == [
+        "x.EXAMPLE.net. 60 IN A 192.0.2.1",
+        "z.test. 60 IN CNAME y.x.example.net.",
+    ]
 
 
 def rendered(
