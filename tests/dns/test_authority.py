@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.dns.authority import Authority
+from homing.dns.authority import Authority, Change
 from homing.dns.message import Rcode
 from homing.errors import ModelError
 from homing.model.name import parse_name
 from homing.model.rrset import RRset
-from homing.model.zone import Zone, serial_add, succeed, zone
+from homing.model.zone import Zone, ZoneDiff, serial_add, succeed, zone
 from tests.dns.zones import ORIGIN, SOA, addresses, ask
 
 FIRST = zone(ORIGIN, 7, SOA, addresses("www.example.net", "192.0.2.1"))
@@ -52,16 +52,18 @@ def test_a_snapshot_taken_before_stays_as_it_was() -> None:
 
 
 def test_listeners_are_told_of_changes_only() -> None:
-    """A listener hears the versions before and after of each change, and nothing of an equal version."""
+    """A listener hears the versions before and after of each change and what differs; nothing of an equal version."""
     authority = Authority()
-    heard: list[tuple[Zone | None, Zone | None]] = []
-    stop = authority.listen(lambda old, new: heard.append((old, new)))
+    heard: list[Change] = []
+    stop = authority.listen(heard.append)
     second = succeed(FIRST, ())
     assert [authority.publish(item) for item in (FIRST, FIRST, second)] == [True, False, True]
     authority.withdraw(ORIGIN)
     stop()
     authority.publish(FIRST)
-    assert heard == [(None, FIRST), (FIRST, second), (second, None)]
+    gone = ZoneDiff(FIRST.rrsets(), ())
+    assert heard == [Change(None, FIRST), Change(FIRST, second, gone), Change(second, None)]
+    assert {change.origin for change in heard} == {ORIGIN}
 
 
 def test_a_withdrawn_zone_is_refused() -> None:

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from homing.dns.lookup import ROOT, Zones
 from homing.errors import ModelError
 from homing.model.name import Name
-from homing.model.zone import Zone, diff, serial_gt
+from homing.model.zone import Zone, ZoneDiff, diff, serial_gt
 
-Listener = Callable[[Zone | None, Zone | None], None]
-"""Told of the version before (None: the zone is new) and after (None: it is gone), once the new one is served."""
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A zone changed: the version before (None: it is new), the one after (None: it is gone), and what differs.
+
+    ``diff`` is there where both versions are; without RRsets in it the SOA alone changed.
+    """
+
+    before: Zone | None
+    after: Zone | None
+    diff: ZoneDiff | None = None
+
+    @property
+    def origin(self) -> Name:
+        """The zone's name."""
+        version = self.after or self.before
+        assert version is not None  # noqa: S101 - a change has one side at least
+        return version.origin
+
+
+Listener = Callable[[Change], None]
+"""Told of every change once the new version is served."""
 
 
 class Authority:
@@ -38,24 +59,27 @@ class Authority:
         """The version of a zone served now."""
         return self._zones.loaded.get(origin)
 
-    def publish(self, zone: Zone) -> bool:
+    def publish(self, zone: Zone, known: ZoneDiff | None = None, *, renumbered: bool = False) -> bool:
         """Serve a new version of a zone from now on; False when it is the one served already.
 
-        Raises ModelError when the content changed and the serial did not grow (RFC 1982), or the other way round:
+        ``known`` is what differs from the version served now; it is found out when left out. Raises ModelError when
+        the content changed and the serial did not grow (RFC 1982), or the other way round unless it is ``renumbered``:
         secondaries would keep the old zone, or fetch an equal one.
         """
         old = self.zone(zone.origin)
+        found: ZoneDiff | None = None
         if old is not None:
-            changed = old.soa != zone.soa or not diff(old, zone).is_empty
+            found = known if known is not None else diff(old, zone)
+            changed = old.soa != zone.soa or not found.is_empty
             if not changed and old.serial == zone.serial:
                 return False
-            if not changed or not serial_gt(zone.serial, old.serial):
+            if not (changed or renumbered) or not serial_gt(zone.serial, old.serial):
                 raise ModelError(
                     f"zone {zone.origin} went from serial {old.serial} to {zone.serial} "
                     f"{'with' if changed else 'without'} a change of content; build versions by succeed()"
                 )
         self._zones = self._zones.with_zone(zone)
-        self._tell(old, zone)
+        self._tell(Change(old, zone, found))
         return True
 
     def withdraw(self, origin: Name) -> None:
@@ -63,13 +87,13 @@ class Authority:
         old = self.zone(origin)
         self._zones = self._zones.without(origin)
         if old is not None:
-            self._tell(old, None)
+            self._tell(Change(old, None))
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have a listener told of every change; call what is returned to end that. Listeners do not raise."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def _tell(self, old: Zone | None, new: Zone | None) -> None:
+    def _tell(self, change: Change) -> None:
         for listener in tuple(self._listeners):
-            listener(old, new)
+            listener(change)
