@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterable
 
 from homing.dns.authority import Authority
+from homing.dns.respond import PLAIN, Manner
 from homing.dns.stats import Stats
 from homing.dns.tcp import Connections, TcpLimits
 from homing.dns.transfers.primary import Primary
@@ -51,11 +52,14 @@ class DnsServer:
         limits: TcpLimits | None = None,
         clock: Clock | None = None,
         primary: Primary | None = None,
+        manner: Manner = PLAIN,
     ) -> None:
         self._primary = primary
+        self._manner = manner
+        self._clock = clock or SystemClock()
         self._authority = authority
         self.stats = stats or Stats()
-        self._connections = Connections(authority, self.stats, limits or TcpLimits(), clock or SystemClock(), primary)
+        self._connections = Connections(authority, self.stats, limits or TcpLimits(), self._clock, primary, manner)
         self._listeners: list[UdpListener] = []
         self._servers: list[asyncio.Server] = []
         self._addresses: list[tuple[str, int]] = []
@@ -84,7 +88,9 @@ class DnsServer:
                     sock.close()
             raise
         for udp, tcp in pairs:
-            self._listeners.append(UdpListener(udp, self._authority, self.stats, self._primary))
+            self._listeners.append(
+                UdpListener(udp, self._authority, self.stats, self._primary, self._manner, self._clock)
+            )
             self._servers.append(await asyncio.get_running_loop().create_server(self._connections.new, sock=tcp))
             self._addresses.append(udp.getsockname()[:2])
 

@@ -7,9 +7,10 @@ import contextlib
 import socket
 
 from homing.dns.authority import Authority
-from homing.dns.respond import Reply, respond, seen
+from homing.dns.respond import PLAIN, Manner, Reply, respond, seen
 from homing.dns.stats import Stats, Transport
 from homing.dns.transfers.primary import TURNED_AWAY, Primary
+from homing.effects.clock import Clock, SystemClock
 
 BATCH = 64
 """Packets answered before the event loop gets its turn."""
@@ -24,8 +25,19 @@ class UdpListener:
     On a wildcard address the kernel chooses the source of a reply, which need not be the address that was asked.
     """
 
-    def __init__(self, sock: socket.socket, authority: Authority, stats: Stats, primary: Primary | None = None) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        authority: Authority,
+        stats: Stats,
+        primary: Primary | None = None,
+        manner: Manner = PLAIN,
+        clock: Clock | None = None,
+    ) -> None:
         self._socket = sock
+        self._manner = manner
+        self._clock = clock or SystemClock()
+        self._turn = 0
         self._primary = primary
         self._authority = authority
         self._stats = stats
@@ -47,7 +59,10 @@ class UdpListener:
             except OSError:  # a reported ICMP error: the socket is fine, the next packet may be too
                 continue
             zones = authority.zones
-            reply = respond(packet, zones, udp=True)
+            address = socket.inet_pton(sock.family, client[0].partition("%")[0])
+            now = int(self._clock.time())
+            reply = respond(packet, zones, udp=True, client=address, now=now, manner=self._manner, turn=self._turn)
+            self._turn += 1
             if reply is not None and reply.rcode in TURNED_AWAY and self._primary is not None:
                 found = self._primary.datagram(packet, client[0])
                 reply = Reply(*found, reply.query) if found is not None else reply
