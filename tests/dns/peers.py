@@ -81,13 +81,12 @@ def peers(folder: Path, files: Files, *, cookies: str | None = None) -> Iterator
 def _knot(home: Path, port: int, files: Files, cookies: str | None) -> list[str]:
     zones = "".join(f'  - domain: "{origin}."\n    file: "{path}"\n' for origin, path in files.items())
     module = "" if cookies is None else f"mod-cookies:\n  - id: shared\n    secret: 0x{cookies}\n"
-    used = "" if cookies is None else "mod-cookies/shared"
+    used = "" if cookies is None else "    global-module: mod-cookies/shared\n"
     (home / "knot.conf").write_text(
         f'server:\n  listen: 127.0.0.1@{port}\n  rundir: "{home}"\n  udp-workers: 1\n  tcp-workers: 1\n'
         f'  background-workers: 1\nlog:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: "{home}"\n'
         f'{module}template:\n  - id: default\n    storage: "{home}"\n    zonefile-sync: -1\n    journal-content: none\n'
-        f"    global-module: [{used}]\n"
-        f"zone:\n{zones}"
+        f"{used}zone:\n{zones}"
     )
     return ["-c", str(home / "knot.conf"), "-s", str(home / "knot.sock")]
 
