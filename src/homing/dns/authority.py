@@ -41,29 +41,42 @@ class Authority:
     def publish(self, zone: Zone) -> bool:
         """Serve a new version of a zone from now on; False when it is the one served already.
 
-        Raises ModelError when the content changed and the serial did not grow (RFC 1982), or the other way round:
-        secondaries would keep the old zone, or fetch an equal one.
+        Raises ModelError when the version differs and its serial did not grow (RFC 1982): secondaries would keep the
+        old one. A serial may grow alone, as an operator's does; ``succeed`` never does that.
         """
-        old = self.zone(zone.origin)
-        if old is not None:
-            changed = old.soa != zone.soa or not diff(old, zone).is_empty
-            if not changed and old.serial == zone.serial:
-                return False
-            if not changed or not serial_gt(zone.serial, old.serial):
-                raise ModelError(
-                    f"zone {zone.origin} went from serial {old.serial} to {zone.serial} "
-                    f"{'with' if changed else 'without'} a change of content; build versions by succeed()"
-                )
-        self._zones = self._zones.with_zone(zone)
-        self._tell(old, zone)
-        return True
+        return self.replace((zone,)) > 0
 
     def withdraw(self, origin: Name) -> None:
         """Serve a zone no longer: questions for it are REFUSED."""
-        old = self.zone(origin)
-        self._zones = self._zones.without(origin)
-        if old is not None:
-            self._tell(old, None)
+        self.replace((), (origin,))
+
+    def replace(self, zones: Iterable[Zone], withdrawn: Iterable[Name] = ()) -> int:
+        """Publish and withdraw any number of zones in one swap; how many were published that differ from before.
+
+        Raises ModelError as ``publish`` does, and then nothing has changed.
+        """
+        loaded = dict(self._zones.loaded)
+        gone = frozenset(withdrawn)
+        told: list[tuple[Zone | None, Zone | None]] = [(loaded.pop(one), None) for one in gone if one in loaded]
+        removed = len(told)
+        for new in zones:
+            old = loaded.get(new.origin)
+            if old is not None:
+                if old is new or (old.serial == new.serial and old.soa == new.soa and diff(old, new).is_empty):
+                    continue
+                if not serial_gt(new.serial, old.serial):
+                    raise ModelError(
+                        f"zone {new.origin} went from serial {old.serial} to {new.serial}, which is no growth "
+                        "(RFC 1982); build versions by succeed()"
+                    )
+            loaded[new.origin] = new
+            told.append((old, new))
+        published = len(told) - removed
+        known = {ROOT} if published else frozenset[Name]()
+        self._zones = Zones(loaded, self._zones.awaited - gone - loaded.keys() - known)
+        for before, after in told:
+            self._tell(before, after)
+        return published
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have a listener told of every change; call what is returned to end that. Listeners do not raise."""

@@ -73,6 +73,18 @@ def load_zone(path: Path) -> Zone:
 
     The zone is that of the SOA. Names relative to no ``$ORIGIN`` are relative to the file's name without ``.zone``.
     """
+    return _read(path).zone()
+
+
+def line_of(path: Path, name: Name, rtype: int) -> int | None:
+    """The line of a master file where an RRset begins, read again for that; None when it is not there any more."""
+    try:
+        return _read(path).line(name, rtype)
+    except ConfigError:
+        return None
+
+
+def _read(path: Path) -> _Reader:
     try:
         if path.stat().st_size > MAX_FILE_SIZE:
             raise ConfigError(str(path), f"larger than {MAX_FILE_SIZE} octets", "serve a zone so large elsewhere")
@@ -89,7 +101,7 @@ def load_zone(path: Path) -> Zone:
             origin = parse_name(path.name.removesuffix(SUFFIX))
         except ModelError as error:
             raise ConfigError(str(path), f"the file is not named like a zone: {error}", "rename it") from None
-    return read_zone(text, str(path), origin)
+    return _read_text(text, str(path), origin)
 
 
 def read_zone(text: str, file: str, origin: Name | None = None) -> Zone:
@@ -97,10 +109,14 @@ def read_zone(text: str, file: str, origin: Name | None = None) -> Zone:
 
     Raises ConfigError.
     """
+    return _read_text(text, file, origin).zone()
+
+
+def _read_text(text: str, file: str, origin: Name | None) -> _Reader:
     reader = _Reader(file, origin)
     for line, blank, words in _entries(text, file):
         reader.entry(line, blank, words)
-    return reader.zone()
+    return reader
 
 
 def _entries(text: str, file: str) -> Iterator[tuple[int, bool, list[str]]]:
@@ -177,6 +193,11 @@ class _Reader:
             self._fail("a record has no TTL", "put a line like $TTL 3600 at the top")
         self._last_ttl = ttl
         self._add(self._owner, rtype, ttl, rdata)
+
+    def line(self, name: Name, rtype: int) -> int | None:
+        """The first line of an RRset."""
+        found = self._found.get(name, {}).get(rtype)
+        return found[0] if found is not None else None
 
     def zone(self) -> Zone:
         """The zone, when the file is read."""
