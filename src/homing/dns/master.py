@@ -32,7 +32,9 @@ MAX_FILE_SIZE = 256 * 2**20
 _SIGNING = {46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 50: "NSEC3", 51: "NSEC3PARAM", 59: "CDS", 60: "CDNSKEY"}
 _FIRST_META, _LAST_META, _OPT = 128, 255, 41
 _SINGLE = (RRType.SOA, RRType.CNAME, RRType.DNAME)
-_ONE_NAME = frozenset((RRType.NS, RRType.CNAME, RRType.DNAME, 12))
+_BEFORE_NAME = {RRType.NS: 0, RRType.CNAME: 0, RRType.DNAME: 0, 12: 0, 15: 1, 33: 3}
+"""Types whose data is numbers of 16 bits and then a name: how many numbers; 12 is PTR, 15 MX, 33 SRV."""
+
 _CLASSES = ("CH", "HS", "CS", "NONE", "ANY")
 
 _TOKEN = re.compile(
@@ -286,17 +288,18 @@ class _Reader:
             )
 
     def _plain_rdata(self, rtype: int, words: list[str]) -> bytes | None:
-        """The same for what most zones are made of, twice as fast; None where dnspython shall look."""
-        if len(words) != 1:
-            return None
-        if rtype in _ONE_NAME:
-            return self._name(words[0]).wire
-        if rtype in FAMILIES:
-            try:
-                address = (IPv4Address if rtype == RRType.A else IPv6Address)(words[0])
-            except ValueError:
-                return None
-            return address.packed if "%" not in words[0] else None
+        """The same for what most zones are made of, several times as fast; None where dnspython shall look."""
+        if rtype in _BEFORE_NAME:
+            *numbers, name = words or [""]
+            if name and name.isascii() and len(numbers) == _BEFORE_NAME[rtype] and all(_is_number(word, 0xFFFF) for word in numbers):
+                return b"".join(int(word).to_bytes(2) for word in numbers) + self._name(name).wire
+        elif rtype in FAMILIES:
+            return _address(rtype, words[0]) if len(words) == 1 else None
+        elif rtype == RRType.TXT:
+            return _text(words)
+        elif rtype == RRType.SOA and len(words) == 7 and all(_is_number(word, MAX_TTL) for word in words[2:]):
+            names = self._name(words[0]).wire + self._name(words[1]).wire
+            return names + struct.pack("!5I", *map(int, words[2:]))
         return None
 
     def _name(self, word: str) -> Name:
@@ -334,6 +337,26 @@ class _Reader:
 
     def _fail(self, problem: str, remedy: str) -> NoReturn:
         raise ConfigError(f"{self._file}:{self._line}", problem, remedy)
+
+
+def _is_number(word: str, limit: int) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= 10 and int(word) <= limit
+
+
+def _address(rtype: int, word: str) -> bytes | None:
+    try:
+        address = (IPv4Address if rtype == RRType.A else IPv6Address)(word)
+    except ValueError:
+        return None
+    return address.packed if "%" not in word else None
+
+
+def _text(words: list[str]) -> bytes | None:
+    """Character strings without escapes (RFC 1035, section 3.3.14)."""
+    strings = [word[1:-1] if word[0] == '"' else word for word in words]
+    if not strings or any(not text.isascii() or "\\" in text or len(text) > 255 for text in strings):
+        return None
+    return b"".join(bytes((len(text),)) + text.encode() for text in strings)
 
 
 def _soa(rdata: bytes, ttl: int) -> Soa:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +63,10 @@ class ZoneFiles:
         """
         paths, errors = self._list()
         known: dict[Path, Known] = {}
-        for count, path in enumerate(paths):
-            progress(count, len(paths))
-            known[path] = _look(path, self._known.get(path))
+        with _uncollected():
+            for count, path in enumerate(paths):
+                progress(count, len(paths))
+                known[path] = _look(path, self._known.get(path))
         progress(len(paths), len(paths))
         self._known = known
         zones: dict[Name, tuple[Path, Zone]] = {}
@@ -98,6 +101,18 @@ class ZoneFiles:
             real = os.path.realpath(directory)
             paths += [path for path in found if os.path.join(real, path.name) not in named]  # noqa: PTH118 - as realpath
         return paths, errors
+
+
+@contextlib.contextmanager
+def _uncollected() -> Generator[None, None, None]:
+    """Without looking for garbage: there is next to none, and looking takes a third of the time to load."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _zone_files(directory: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import threading
@@ -99,6 +100,7 @@ class FileServer:
             if not found.zones:
                 raise ConfigError("no zone to serve", *_why_none(found))
             await self._publish(found, remembered, store)
+            gc.freeze()  # the zones stay: looking through them for garbage would hold up answers
             await stack.enter_async_context(self._serving())
             announce(self)
             notify_service_manager("READY=1")
