@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from homing import __version__
-from homing.app.build import dns_addresses, parse_listen
+from homing.app.build import build_zones, dns_addresses, parse_listen
 from homing.app.dns.figures import DnsFigures, build_figures
 from homing.app.dns.local import answering
 from homing.app.dns_metrics import DnsCollector
@@ -155,6 +155,7 @@ class Daemon:
         notify_service_manager("READY=1")
 
     async def _settle_in(self, loaded: Loaded, memory: Memory, last_good: tuple[Zone, ...]) -> Household:
+        await asyncio.to_thread(build_zones, loaded)  # master files are read here, so that answering goes on
         household = Household(
             loaded,
             memory,

@@ -291,7 +291,12 @@ class _Reader:
         """The same for what most zones are made of, several times as fast; None where dnspython shall look."""
         if rtype in _BEFORE_NAME:
             *numbers, name = words or [""]
-            if name and name.isascii() and len(numbers) == _BEFORE_NAME[rtype] and all(_is_number(word, 0xFFFF) for word in numbers):
+            if (
+                name
+                and name.isascii()
+                and len(numbers) == _BEFORE_NAME[rtype]
+                and all(_is_number(word, 0xFFFF) for word in numbers)
+            ):
                 return b"".join(int(word).to_bytes(2) for word in numbers) + self._name(name).wire
         elif rtype in FAMILIES:
             return _address(rtype, words[0]) if len(words) == 1 else None
