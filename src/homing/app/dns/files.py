@@ -81,8 +81,8 @@ class ZoneFiles:
         return Found(zones, tuple(errors))
 
     def _list(self) -> tuple[list[Path], list[ConfigError]]:
-        paths = list(dict.fromkeys(self._files))
-        named = {os.path.realpath(path) for path in paths}
+        named = {os.path.realpath(path): path for path in reversed(self._files)}
+        paths = list(reversed(named.values()))
         errors: list[ConfigError] = []
         for directory in self._directories:
             before = [path for path in self._known if path.parent == directory and path not in self._files]
