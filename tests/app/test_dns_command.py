@@ -76,6 +76,12 @@ def serve(home: Path, *words: str, at_once: bool = False, **more: str) -> Server
     return Server([*argv, *words], home, environment(home, **more), at_once=at_once)
 
 
+def history(home: Path) -> list[tuple[str, str, str]]:
+    """What ``homing history`` tells."""
+    told = run("history", "--json", "--state", str(home / "state"), home=home).stdout
+    return [(item["kind"], item["subject"], item["detail"]) for item in json.loads(told)]
+
+
 def test_zones_of_files_and_folders_are_served(tmp_path: Path, folder: Path) -> None:
     """By UDP and TCP, with the serial of the file; what is in no zone is refused."""
     single = tmp_path / "odd-name"
@@ -105,6 +111,7 @@ def test_sighup_takes_what_changed(tmp_path: Path, folder: Path) -> None:
         assert f"{broken}:5: A record" in told
         assert "changed=2" in told
         assert "withdrawn=1" in told
+        assert ("zone", "d.test", "serial none -> 7") in history(tmp_path)
         write(folder, "b.test", 2, "www A 192.0.2.9\n")
         assert "error" not in server.reload().replace("errors=0", "")
         assert server.values("www.b.test") == {"192.0.2.9"}
@@ -274,7 +281,9 @@ def test_stats_show_what_was_asked(tmp_path: Path, folder: Path) -> None:
         assert server.metric(metric) == 1
         assert server.metric("homing_dns_zone_file_errors") == 1
         assert server.metric('homing_zone_serial{zone="a.test"}') == 1
-        assert "a.test" in server.get("/")
+        page = server.get("/")
+        assert "a.test" in page
+        assert "WAN" not in page
 
 
 def test_stats_watch_tells_rates_again_and_again(tmp_path: Path, folder: Path) -> None:

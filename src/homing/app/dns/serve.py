@@ -21,6 +21,7 @@ from homing.app.dns.files import Found, Progress, ZoneFiles
 from homing.app.dns.local import answering
 from homing.app.dns.versions import Remembered, next_version
 from homing.app.notify import notify_service_manager
+from homing.app.views import SHOWN_CHANGES, change_views
 from homing.dns.authority import Authority
 from homing.dns.server import DnsServer
 from homing.dns.stats import Stats
@@ -29,7 +30,7 @@ from homing.effects.log import get_logger
 from homing.errors import ConfigError, StoreError
 from homing.model.zone import Zone
 from homing.store import Event, StateLock, Store
-from homing.web.view import StateView, ZoneView
+from homing.web.view import ChangeView, StateView, ZoneView
 
 log = get_logger("dns")
 
@@ -64,6 +65,7 @@ class FileServer:
         self._taken: dict[object, Zone] = {}
         """What the files held when their zones were last published, by origin."""
         self._errors: tuple[ConfigError, ...] = ()
+        self._changes: tuple[ChangeView, ...] = ()
         self._server: DnsServer | None = None
         self.stats = Stats()
         self.authority = Authority()
@@ -157,11 +159,16 @@ class FileServer:
                 zones=len(found.zones),
             )  # fmt: skip
             await asyncio.to_thread(self._record, store, lines[:SHOWN])
+        await asyncio.to_thread(self._recall, store)
 
     def _record(self, store: Store, lines: list[tuple[str, str]]) -> None:
         with contextlib.suppress(StoreError):  # told by the log when the serials were to be saved
             for zone, what in lines:
                 store.record_event(Event(self._clock.time(), "zone", zone, what))
+
+    def _recall(self, store: Store) -> None:
+        with contextlib.suppress(StoreError):
+            self._changes = change_views([], [], store.events(limit=SHOWN_CHANGES))
 
     def _tell(self, found: Found) -> None:
         self._errors = found.errors
@@ -228,6 +235,7 @@ class FileServer:
             zones=tuple(ZoneView(zone.origin.text, zone.serial, _records(zone)) for zone in zones[:SHOWN]),
             dns_listen=self.dns_listen,
             web_listen=self.web_listen,
+            changes=self._changes,
             trouble=self.broken[:SHOWN],
         )
 
