@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import socket
 import subprocess
@@ -132,7 +134,7 @@ def test_an_edit_without_a_greater_serial_is_served_under_one(tmp_path: Path, fo
 
 
 def test_broken_files_at_the_start_are_told_and_left_out(tmp_path: Path, folder: Path) -> None:
-    """One that cannot be read is told too; the others are served."""
+    """One that cannot be read is told too. The others are served; of these nothing is known, which is SERVFAIL."""
     write(folder, "b.test", 1, "www CNAME a\nwww A 192.0.2.1\n")
     missing = tmp_path / "missing.zone"
     with serve(tmp_path, "--zone-dir", str(folder), "--zone-file", str(missing)) as server:
@@ -140,6 +142,10 @@ def test_broken_files_at_the_start_are_told_and_left_out(tmp_path: Path, folder:
         assert f"{folder / 'b.test.zone'}:6: www.b.test. has a CNAME beside other records" in server.log
         assert f"{missing}: cannot be read: No such file or directory" in server.log
         assert "wrong  2 of the files" in server.told
+        assert [server.values(f"www.{origin}.test") for origin in ("b", "c")] == [{"SERVFAIL"}, {"REFUSED"}]
+        (folder / "b.test.zone").unlink()
+        server.reload()
+        assert server.values("www.b.test") == {"REFUSED"}
 
 
 @pytest.mark.parametrize("content", [None, "@ SOA nothing\n"])
@@ -336,3 +342,20 @@ def test_check_tells_every_mistake_and_serves_nobody(tmp_path: Path, folder: Pat
     found = json.loads(run("dns", "check", str(folder), "--json", home=tmp_path).stdout)
     assert found["zones"] == [{"zone": "a.test", "file": str(folder / "a.test.zone"), "serial": 1, "names": 3}]
     assert [error["where"] for error in found["errors"]] == [f"{bad}:6"]
+
+
+def test_reading_many_files_is_shown_on_a_terminal(tmp_path: Path) -> None:
+    """A line that counts, and goes."""
+    for number in range(600):
+        write(tmp_path, f"z{number}.test")
+    ours, theirs = pty.openpty()
+    argv = [*HOMING, "dns", "check", str(tmp_path)]
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        with os.fdopen(theirs, "wb") as stderr:
+            done = subprocess.run(
+                argv, stdout=subprocess.PIPE, stderr=stderr, env=environment(tmp_path), check=True, timeout=30
+            )
+        shown = terminal.read(4096)
+    assert done.stdout == b"fine: 600 zones\n"
+    assert shown.startswith(b"\rreading zone files: 0 of 600\r")
+    assert shown.endswith(b"\r\x1b[K")

@@ -50,10 +50,10 @@ class Authority:
         """Serve a zone no longer: questions for it are REFUSED."""
         self.replace((), (origin,))
 
-    def replace(self, zones: Iterable[Zone], withdrawn: Iterable[Name] = ()) -> int:
+    def replace(self, zones: Iterable[Zone], withdrawn: Iterable[Name] = (), awaited: Iterable[Name] = ()) -> int:
         """Publish and withdraw any number of zones in one swap; how many were published that differ from before.
 
-        Raises ModelError as ``publish`` does, and then nothing has changed.
+        ``awaited`` are more origins that shall be served. Raises ModelError as ``publish`` does, and then nothing has changed.
         """
         loaded = dict(self._zones.loaded)
         gone = frozenset(withdrawn)
@@ -73,7 +73,7 @@ class Authority:
             told.append((old, new))
         published = len(told) - removed
         known = {ROOT} if published else frozenset[Name]()
-        self._zones = Zones(loaded, self._zones.awaited - gone - loaded.keys() - known)
+        self._zones = Zones(loaded, (self._zones.awaited | frozenset(awaited)) - gone - loaded.keys() - known)
         for before, after in told:
             self._tell(before, after)
         return published

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_WORKERS = 256
 
+MANY_FILES = 500
+"""Files from which up their reading is shown on a terminal; fewer are read before anybody could look."""
+
 _state_option = click.option(
     "--state",
     type=click.Path(path_type=Path, file_okay=False),
@@ -269,12 +272,12 @@ def _progress() -> Callable[[int, int], None]:
     """A line on a terminal that counts files while they load; nothing elsewhere."""
     if not sys.stderr.isatty():
         return lambda done, of: None
-    began, told = time.monotonic(), 0.0
+    told = 0.0
 
     def progress(done: int, of: int) -> None:
         nonlocal told
         now = time.monotonic()
-        if now - began < 0.5:  # done before anybody could read it
+        if of < MANY_FILES:
             return
         if done == of:
             sys.stderr.write("\r\x1b[K")

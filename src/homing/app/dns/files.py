@@ -12,7 +12,7 @@ from pathlib import Path
 
 from homing.dns.master import SUFFIX, load_zone
 from homing.errors import ConfigError, ModelError
-from homing.model.name import Name
+from homing.model.name import Name, parse_name
 from homing.model.zone import Zone
 
 SUDDENLY_EMPTY = 10
@@ -36,15 +36,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All zones to serve, with their files, and what is wrong. A broken file stands for its last good content."""
+    """All zones to serve, with their files, and what is wrong. A broken file stands for its last good content.
+
+    ``awaited`` are zones of which nothing is known yet but the names of their broken files.
+    """
 
     zones: dict[Name, tuple[Path, Zone]]
     errors: tuple[ConfigError, ...]
-
-    @property
-    def origins(self) -> frozenset[Name]:
-        """The zones."""
-        return frozenset(self.zones)
+    awaited: frozenset[Name] = frozenset()
 
 
 class ZoneFiles:
@@ -70,15 +69,18 @@ class ZoneFiles:
         progress(len(paths), len(paths))
         self._known = known
         zones: dict[Name, tuple[Path, Zone]] = {}
+        awaited: set[Name] = set()
         for path, one in known.items():
             if one.error is not None:
                 errors.append(one.error)
-            if one.zone is not None:
+            if one.zone is None:
+                awaited |= _named(path)
+            else:
                 first, _ = zones.setdefault(one.zone.origin, (path, one.zone))
                 if first != path:
                     problem = f"zone {one.zone.origin} is in {first} too, which is the one served"
                     errors.append(ConfigError(str(path), problem, "remove one of the two files"))
-        return Found(zones, tuple(errors))
+        return Found(zones, tuple(errors), frozenset(awaited - zones.keys()))
 
     def _list(self) -> tuple[list[Path], list[ConfigError]]:
         named = {os.path.realpath(path): path for path in reversed(self._files)}
@@ -123,6 +125,14 @@ def _zone_files(directory: Path) -> list[Path]:
             for entry in entries
             if entry.name.endswith(SUFFIX) and not entry.name.startswith(".") and not entry.is_dir()
         ]
+
+
+def _named(path: Path) -> set[Name]:
+    """The zone that a file's name tells, if it tells one."""
+    try:
+        return {parse_name(path.name.removesuffix(SUFFIX))} if path.name.endswith(SUFFIX) else set()
+    except ModelError:
+        return set()
 
 
 def _look(path: Path, before: Known | None) -> Known:

@@ -21,8 +21,8 @@ from homing.app.dns.files import Found, Progress, ZoneFiles
 from homing.app.dns.local import answering
 from homing.app.dns.versions import Remembered, next_version
 from homing.app.notify import notify_service_manager
-from homing.app.views import SHOWN_CHANGES, change_views
 from homing.dns.authority import Authority
+from homing.dns.lookup import ROOT
 from homing.dns.server import DnsServer
 from homing.dns.stats import Stats
 from homing.effects.clock import Clock, SystemClock
@@ -125,7 +125,7 @@ class FileServer:
     async def _publish(self, found: Found, remembered: Remembered, store: Store) -> None:
         """Serve what changed; serials are on disk before they count (law 8)."""
         served = self.authority.zones.loaded
-        withdrawn = served.keys() - found.zones.keys()
+        withdrawn = (served.keys() | self.authority.zones.awaited - {ROOT}) - found.zones.keys() - found.awaited
         changed: list[Zone] = []
         for origin, (path, read) in found.zones.items():
             if self._taken.get(origin) is read and origin in served:
@@ -148,10 +148,10 @@ class FileServer:
             except StoreError as error:  # an edit is served all the same; after a restart its serial may be another
                 log.error("serials cannot be saved", reason=str(error))  # noqa: TRY400
         before = {zone.origin: served[zone.origin].serial for zone in changed if zone.origin in served}
-        self.authority.replace(changed, withdrawn)
+        self.authority.replace(changed, withdrawn, found.awaited)
         if not first:
             lines = [(z.origin.text, f"serial {before.get(z.origin, 'none')} -> {z.serial}") for z in changed]
-            lines += [(origin.text, "withdrawn, its file is gone") for origin in withdrawn]
+            lines += [(origin.text, "withdrawn, its file is gone") for origin in withdrawn if origin in served]
             for zone, what in lines[:SHOWN]:
                 log.info("zone taken over", zone=zone, what=what)
             log.info(
@@ -167,6 +167,11 @@ class FileServer:
                 store.record_event(Event(self._clock.time(), "zone", zone, what))
 
     def _recall(self, store: Store) -> None:
+        """Look up what the page shows as the last changes."""
+        if not self._options.web:
+            return
+        from homing.app.views import SHOWN_CHANGES, change_views
+
         with contextlib.suppress(StoreError):
             self._changes = change_views([], [], store.events(limit=SHOWN_CHANGES))
 
