@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.dns.authority import Authority
+from homing.dns.authority import Authority, Change
 from homing.dns.message import Rcode
 from homing.errors import ModelError
 from homing.model.name import parse_name
 from homing.model.rrset import RRset
-from homing.model.zone import Zone, serial_add, succeed, zone
+from homing.model.zone import Zone, ZoneDiff, serial_add, succeed, zone
 from tests.dns.zones import ORIGIN, SOA, addresses, ask
 
 FIRST = zone(ORIGIN, 7, SOA, addresses("www.example.net", "192.0.2.1"))
@@ -52,16 +52,18 @@ def test_a_snapshot_taken_before_stays_as_it_was() -> None:
 
 
 def test_listeners_are_told_of_changes_only() -> None:
-    """A listener hears the versions before and after of each change, and nothing of an equal version."""
+    """A listener hears the versions before and after of each change and what differs; nothing of an equal version."""
     authority = Authority()
-    heard: list[tuple[Zone | None, Zone | None]] = []
-    stop = authority.listen(lambda old, new: heard.append((old, new)))
+    heard: list[Change] = []
+    stop = authority.listen(heard.append)
     second = succeed(FIRST, ())
     assert [authority.publish(item) for item in (FIRST, FIRST, second)] == [True, False, True]
     authority.withdraw(ORIGIN)
     stop()
     authority.publish(FIRST)
-    assert heard == [(None, FIRST), (FIRST, second), (second, None)]
+    gone = ZoneDiff(FIRST.rrsets(), ())
+    assert heard == [Change(None, FIRST), Change(FIRST, second, gone), Change(second, None)]
+    assert {change.origin for change in heard} == {ORIGIN}
 
 
 def test_a_withdrawn_zone_is_refused() -> None:
@@ -77,11 +79,12 @@ def test_a_withdrawn_zone_is_refused() -> None:
     [
         zone(ORIGIN, 7, SOA, ()),
         zone(ORIGIN, 6, SOA, ()),
+        zone(ORIGIN, 8, SOA, FIRST.rrsets()),
         zone(ORIGIN, serial_add(7, 2**31 - 1) + 1, SOA, ()),
     ],
 )
-def test_a_change_without_a_greater_serial_is_not_published(wrong: Zone) -> None:
-    """A changed zone with an old or equal serial would never reach secondaries."""
+def test_serial_and_content_change_together(wrong: Zone) -> None:
+    """A changed zone with an old or equal serial, and a grown serial without a change, are not published."""
     authority = Authority()
     authority.publish(FIRST)
     with pytest.raises(ModelError, match="serial"):
@@ -89,30 +92,35 @@ def test_a_change_without_a_greater_serial_is_not_published(wrong: Zone) -> None
     assert authority.zone(ORIGIN) is FIRST
 
 
-def test_a_serial_may_grow_alone() -> None:
-    """An operator who raises the serial of a file and nothing else sees it served."""
-    authority = Authority()
-    authority.publish(FIRST)
-    assert authority.publish(zone(ORIGIN, 8, SOA, FIRST.rrsets()))
-    served = authority.zone(ORIGIN)
-    assert served is not None
-    assert served.serial == 8
-
-
 def test_many_zones_change_in_one_swap_or_not_at_all() -> None:
     """Listeners hear each change; when one zone of many is wrong, all stay as they were."""
     authority = Authority()
     authority.publish(FIRST)
     others = [zone(parse_name(f"{label}.test"), 1, SOA, ()) for label in "ab"]
-    heard: list[tuple[Zone | None, Zone | None]] = []
-    authority.listen(lambda old, new: heard.append((old, new)))
+    heard: list[Change] = []
+    authority.listen(heard.append)
     assert authority.replace((FIRST, *others), (parse_name("unknown.test"),)) == 2
     assert authority.replace((), (ORIGIN,)) == 0
-    assert heard == [(None, others[0]), (None, others[1]), (FIRST, None)]
+    assert heard == [Change(None, others[0]), Change(None, others[1]), Change(FIRST, None)]
     before = authority.zones
-    with pytest.raises(ModelError, match="no growth"):
-        authority.replace((FIRST, zone(others[0].origin, 1, SOA, addresses("a.test", "192.0.2.1"))))
+    wrong = zone(others[0].origin, 1, SOA, addresses("a.test", "192.0.2.1"))
+    with pytest.raises(ModelError, match="with a change of content"):
+        authority.replace((FIRST, wrong))
     assert authority.zones is before
+
+
+def test_in_a_swap_a_serial_may_grow_alone_and_zones_may_be_awaited() -> None:
+    """An operator who raises the serial of a file sees it served; a zone that is awaited is SERVFAIL."""
+    authority = Authority()
+    authority.publish(FIRST)
+    late = parse_name("late.test")
+    assert authority.replace((zone(ORIGIN, 8, SOA, FIRST.rrsets()),), (), (late,)) == 1
+    served = authority.zone(ORIGIN)
+    assert served is not None
+    assert served.serial == 8
+    assert ask(authority.zones, "www.late.test").rcode is Rcode.SERVFAIL
+    authority.replace((), (late,))
+    assert ask(authority.zones, "www.late.test").rcode is Rcode.REFUSED
 
 
 contents = st.lists(

@@ -17,7 +17,7 @@ import pytest
 from homing.dns.authority import Authority
 from homing.dns.message import Rcode
 from homing.dns.server import DnsServer
-from homing.dns.stats import Stats, Transport
+from homing.dns.stats import Transport
 from homing.dns.tcp import TcpLimits
 from homing.effects.clock import ManualClock
 from homing.errors import ListenError
@@ -25,6 +25,18 @@ from homing.model.zone import succeed
 from tests.dns.zones import ORIGIN, Seen, addresses, sample
 
 LOOPBACK = ("127.0.0.1", 0)
+
+WORKERS = 0
+"""How many processes the servers of a test answer by."""
+
+
+@pytest.fixture(autouse=True, params=["batches", "plain", "workers"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every claim holds for each way of answering: in batches, packet by packet, and by processes of their own."""
+    if request.param == "plain":
+        monkeypatch.setattr("homing.dns.engine.batch.can_batch", lambda: False)
+    monkeypatch.setattr("tests.dns.test_server.WORKERS", 2 if request.param == "workers" else 0)
+    return str(request.param)
 
 
 def full() -> Authority:
@@ -40,12 +52,11 @@ async def running(
     authority: Authority, *, host: str = "127.0.0.1", limits: TcpLimits | None = None
 ) -> AsyncIterator[tuple[DnsServer, tuple[str, int], Seen, ManualClock]]:
     """A server on a free port, what it told of its queries, and its clock."""
-    stats = Stats()
     clock = ManualClock()
-    server = DnsServer(authority, stats=stats, limits=limits, clock=clock)
+    server = DnsServer(authority, limits=limits, clock=clock, workers=WORKERS)
     await server.listen([(host, 0)])
     try:
-        yield server, server.addresses[0], Seen(stats), clock
+        yield server, server.addresses[0], Seen(server), clock
     finally:
         await server.aclose()
 
@@ -155,12 +166,14 @@ async def test_a_truncated_answer_is_whole_by_tcp() -> None:
 async def test_servfail_until_ready_then_answers() -> None:
     """The sockets answer SERVFAIL before the first zone and follow each change at once."""
     authority = Authority()
-    async with running(authority) as (_, address, _, _):
+    async with running(authority) as (server, address, _, _):
         codes = [(await udp(address, query("www.example.net"))).rcode()]
         first = sample().loaded[ORIGIN]
         authority.publish(first)
+        await server.synced()
         codes.append((await udp(address, query("www.example.net"))).rcode())
         authority.publish(succeed(first, addresses("new.example.net", "192.0.2.9")))
+        await server.synced()
         codes.append((await udp(address, query("www.example.net"))).rcode())
     assert codes == [dns.rcode.SERVFAIL, dns.rcode.NOERROR, dns.rcode.NXDOMAIN]
 

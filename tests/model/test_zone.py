@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from homing.errors import ModelError
 from homing.model.address import parse_address
-from homing.model.name import parse_name
+from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset, RRType, address_rrsets, rrset
-from homing.model.zone import Soa, diff, serial_add, serial_gt, succeed, zone
+from homing.model.zone import Soa, amend, diff, serial_add, serial_gt, succeed, zone
 
 ORIGIN = parse_name("example.org")
 SOA = Soa(parse_name("ns1.example.org"), parse_name("hostmaster.example.org"))
@@ -57,6 +57,31 @@ def test_serial_grows_with_content_and_only_then(before: list[RRset], after: lis
     new = succeed(old, after)
     assert set(new.rrsets()) == set(after)
     assert new.serial == (41 if set(before) == set(after) else 42)
+
+
+@given(rrsets, rrsets)
+def test_amending_gives_what_building_anew_gives(before: list[RRset], after: list[RRset]) -> None:
+    """C7: a version made by its differences has the same nodes, empty non-terminals too, as one made of all RRsets."""
+    old = zone(ORIGIN, 41, SOA, before)
+    changes: dict[tuple[Name, int], RRset | None] = {item.key: None for item in before}
+    changes.update((item.key, item) for item in after)
+    new, change = amend(old, changes)
+    assert new == succeed(old, after)
+    assert (set(change.removed), set(change.added)) == tuple(map(set, (diff(old, new).removed, diff(old, new).added)))
+    assert (new is old) is change.is_empty
+
+
+def test_amending_refuses_contradictions() -> None:
+    """What no zone may hold comes into none by a change, unless the same change takes the reason away."""
+    name = parse_name("www.example.org")
+    a = rrset(name, RRType.A, 30, [b"\x01\x02\x03\x04"])
+    cname = rrset(name, RRType.CNAME, 30, [ORIGIN.wire])
+    outside = rrset(parse_name("example.com"), RRType.A, 30, [b"\x01\x02\x03\x04"])
+    old = zone(ORIGIN, 1, SOA, [a])
+    for wrong in (cname, outside):
+        with pytest.raises(ModelError):
+            amend(old, {wrong.key: wrong})
+    assert amend(old, {a.key: None, cname.key: cname})[0].rrsets() == (cname,)
 
 
 @given(rrsets, rrsets)

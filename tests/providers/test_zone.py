@@ -77,7 +77,7 @@ async def test_a_change_is_saved_before_it_is_served() -> None:
     """While the next version is being saved the version before is served."""
     house = await started()
     served_while_saving: list[int] = []
-    house.authority.listen(lambda old, new: served_while_saving.append(len(house.saved)))
+    house.authority.listen(lambda change: served_while_saving.append(len(house.saved)))
     await house.provider.apply(change("www.example.net", [], "192.0.2.1", "2001:db8::1"))
     assert served_while_saving == [2]
     assert house.saved[-1] is house.zone

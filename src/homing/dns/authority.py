@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from homing.dns.lookup import ROOT, Zones
 from homing.errors import ModelError
 from homing.model.name import Name
-from homing.model.zone import Zone, diff, serial_gt
+from homing.model.zone import Zone, ZoneDiff, diff, serial_gt
 
-Listener = Callable[[Zone | None, Zone | None], None]
-"""Told of the version before (None: the zone is new) and after (None: it is gone), once the new one is served."""
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A zone changed: the version before (None: it is new), the one after (None: it is gone), and what differs.
+
+    ``diff`` is there where both versions are; without RRsets in it the SOA alone changed.
+    """
+
+    before: Zone | None
+    after: Zone | None
+    diff: ZoneDiff | None = None
+
+    @property
+    def origin(self) -> Name:
+        """The zone's name."""
+        version = self.after or self.before
+        assert version is not None  # noqa: S101 - a change has one side at least
+        return version.origin
+
+
+Listener = Callable[[Change], None]
+"""Told of every change once the new version is served."""
 
 
 class Authority:
@@ -38,51 +59,65 @@ class Authority:
         """The version of a zone served now."""
         return self._zones.loaded.get(origin)
 
-    def publish(self, zone: Zone) -> bool:
+    def publish(self, zone: Zone, known: ZoneDiff | None = None, *, renumbered: bool = False) -> bool:
         """Serve a new version of a zone from now on; False when it is the one served already.
 
-        Raises ModelError when the version differs and its serial did not grow (RFC 1982): secondaries would keep the
-        old one. A serial may grow alone, as an operator's does; ``succeed`` never does that.
+        ``known`` is what differs from the version served now; it is found out when left out. Raises ModelError when
+        the content changed and the serial did not grow (RFC 1982), or the other way round unless it is ``renumbered``:
+        secondaries would keep the old zone, or fetch an equal one.
         """
-        return self.replace((zone,)) > 0
+        change = self._change(zone, known, renumbered=renumbered)
+        if change is None:
+            return False
+        self._zones = self._zones.with_zone(zone)
+        self._tell(change)
+        return True
 
     def withdraw(self, origin: Name) -> None:
         """Serve a zone no longer: questions for it are REFUSED."""
-        self.replace((), (origin,))
+        old = self.zone(origin)
+        self._zones = self._zones.without(origin)
+        if old is not None:
+            self._tell(Change(old, None))
 
     def replace(self, zones: Iterable[Zone], withdrawn: Iterable[Name] = (), awaited: Iterable[Name] = ()) -> int:
         """Publish and withdraw any number of zones in one swap; how many were published that differ from before.
 
-        ``awaited`` are more origins that shall be served. Raises ModelError as ``publish`` does, and then nothing has changed.
+        A serial may grow alone. ``awaited`` are more origins that shall be served. Raises ModelError as ``publish``
+        does, and then nothing has changed.
         """
-        loaded = dict(self._zones.loaded)
+        made = [change for zone in zones if (change := self._change(zone, renumbered=True)) is not None]
         gone = frozenset(withdrawn)
-        told: list[tuple[Zone | None, Zone | None]] = [(loaded.pop(one), None) for one in gone if one in loaded]
-        removed = len(told)
-        for new in zones:
-            old = loaded.get(new.origin)
-            if old is not None:
-                if old is new or (old.serial == new.serial and old.soa == new.soa and diff(old, new).is_empty):
-                    continue
-                if not serial_gt(new.serial, old.serial):
-                    raise ModelError(
-                        f"zone {new.origin} went from serial {old.serial} to {new.serial}, which is no growth "
-                        "(RFC 1982); build versions by succeed()"
-                    )
-            loaded[new.origin] = new
-            told.append((old, new))
-        published = len(told) - removed
-        known = {ROOT} if published else frozenset[Name]()
-        self._zones = Zones(loaded, (self._zones.awaited | frozenset(awaited)) - gone - loaded.keys() - known)
-        for before, after in told:
-            self._tell(before, after)
-        return published
+        loaded = {origin: zone for origin, zone in self._zones.loaded.items() if origin not in gone}
+        ended = [Change(self._zones.loaded[origin], None) for origin in gone if origin in self._zones.loaded]
+        loaded.update((change.origin, change.after) for change in made if change.after is not None)
+        known = gone | loaded.keys() | ({ROOT} if made else frozenset())
+        self._zones = Zones(loaded, (self._zones.awaited | frozenset(awaited)) - known)
+        for change in (*ended, *made):
+            self._tell(change)
+        return len(made)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have a listener told of every change; call what is returned to end that. Listeners do not raise."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def _tell(self, old: Zone | None, new: Zone | None) -> None:
+    def _change(self, new: Zone, known: ZoneDiff | None = None, *, renumbered: bool) -> Change | None:
+        """What a version changes; None when it is the one served already."""
+        old = self.zone(new.origin)
+        if old is None:
+            return Change(None, new)
+        found = known if known is not None else diff(old, new)
+        changed = old.soa != new.soa or not found.is_empty
+        if not changed and old.serial == new.serial:
+            return None
+        if not (changed or renumbered) or not serial_gt(new.serial, old.serial):
+            raise ModelError(
+                f"zone {new.origin} went from serial {old.serial} to {new.serial} "
+                f"{'with' if changed else 'without'} a change of content; build versions by succeed()"
+            )
+        return Change(old, new, found)
+
+    def _tell(self, change: Change) -> None:
         for listener in tuple(self._listeners):
-            listener(old, new)
+            listener(change)

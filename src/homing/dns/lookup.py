@@ -21,7 +21,7 @@ ANY_TTL = 3600
 """Seconds that the stand-in for all records may be cached (RFC 8482, section 4.2)."""
 
 _ANY_RDATA = b"\x07RFC8482\0"
-_TRANSFERS = (251, 252)
+TRANSFERS = (251, 252)
 """IXFR and AXFR."""
 _ASK_FOR_ALIAS = (RRType.CNAME, RRType.ANY)
 """Answered by a CNAME itself, one made of a DNAME too, which is not followed."""
@@ -82,7 +82,7 @@ def answer(zones: Zones, question: Question) -> Answer:
     authoritative (RFC 1035, section 6.2).
     """
     name, rtype = question.name, question.type
-    if question.cls not in (RRClass.IN, RRClass.ANY) or rtype in _TRANSFERS:
+    if question.cls not in (RRClass.IN, RRClass.ANY) or rtype in TRANSFERS:
         return Answer(Rcode.REFUSED)
     zone = zones.find(name, rtype)
     if isinstance(zone, Rcode):
@@ -160,9 +160,12 @@ def _owned_by(found: RRset, name: Name) -> RRset:
 
 
 def _substitute(dname: RRset, name: Name) -> RRset | None:
-    """The CNAME that a DNAME makes of a name below it, None where that is too long (RFC 6672, sections 2.2 and 3.1)."""
+    """The CNAME that a DNAME makes of a name below it, None where that is too long (RFC 6672, sections 2.2 and 3.1).
+
+    In lower case, for what stands behind the question in a response does not depend on the case of the question.
+    """
     target = _name_in(dname.rdatas[0])
-    kept = name.labels[: len(name.labels) - len(dname.name.labels)]
+    kept = name.key[: len(name.key) - len(dname.name.key)]
     try:
         renamed = Name((*kept, *(target.labels if target is not None else ())))
     except ModelError:

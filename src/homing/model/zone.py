@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -56,7 +56,7 @@ class Zone:
     origin: Name
     serial: int
     soa: Soa
-    nodes: Mapping[Name, Mapping[int, RRset]] = field(repr=False)
+    nodes: MappingProxyType[Name, Mapping[int, RRset]] = field(repr=False)
     """Every name that exists: owners of RRsets and, with no RRsets, empty non-terminals (RFC 8020)."""
 
     @property
@@ -77,31 +77,41 @@ class Zone:
 def zone(origin: Name, serial: int, soa: Soa, rrsets: Iterable[RRset]) -> Zone:
     """Build a zone version. Raises ModelError for names outside it, repeats, a CNAME beside other data, two CNAMEs."""
     nodes: dict[Name, dict[int, RRset]] = {origin: {}}
-    depth = len(origin.labels)
     for item in rrsets:
-        if item.type == RRType.SOA:
-            raise ModelError(f"the SOA of {origin} is given apart from its RRsets")
-        if not item.name.is_within(origin):
-            raise ModelError(f"{item.name} is not in zone {origin}")
+        _check_place(origin, item)
         types = nodes.setdefault(item.name, {})
         if item.type in types:
             raise ModelError(f"{item.name} {type_name(item.type)} is given twice")
         types[item.type] = item
-        for start in range(1, len(item.name.labels) - depth):
-            above = Name(item.name.labels[start:])
+        for above in _between(item.name, origin):
             if above in nodes:  # and then all above it
                 break
             nodes[above] = {}
     for name, types in nodes.items():
-        for rtype in (RRType.CNAME, RRType.DNAME):
-            if rtype in types and len(types[rtype].rdatas) > 1:
-                raise ModelError(f"{name} has more than one {rtype.name}; leave one (RFC 2181, 10.1; RFC 6672, 2.4)")
-        if RRType.CNAME in types and (len(types) > 1 or name == origin):
-            raise ModelError(
-                f"{name} has a CNAME beside other records; a CNAME must stand alone (RFC 1034, section 3.6.2)"
-            )
+        _check_node(origin, name, types)
     frozen = {name: MappingProxyType(types) for name, types in nodes.items()}
     return Zone(origin, serial, soa, MappingProxyType(frozen))
+
+
+def _check_place(origin: Name, item: RRset) -> None:
+    if item.type == RRType.SOA:
+        raise ModelError(f"the SOA of {origin} is given apart from its RRsets")
+    if not item.name.is_within(origin):
+        raise ModelError(f"{item.name} is not in zone {origin}")
+
+
+def _check_node(origin: Name, name: Name, types: Mapping[int, RRset]) -> None:
+    for rtype in (RRType.CNAME, RRType.DNAME):
+        if rtype in types and len(types[rtype].rdatas) > 1:
+            raise ModelError(f"{name} has more than one {rtype.name}; leave one (RFC 2181, 10.1; RFC 6672, 2.4)")
+    if RRType.CNAME in types and (len(types) > 1 or name == origin):
+        raise ModelError(f"{name} has a CNAME beside other records; a CNAME must stand alone (RFC 1034, section 3.6.2)")
+
+
+def _between(name: Name, origin: Name) -> Iterator[Name]:
+    """The names between a name and the origin, upwards."""
+    for start in range(1, len(name.labels) - len(origin.labels)):
+        yield Name(name.labels[start:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +140,52 @@ def succeed(old: Zone, rrsets: Iterable[RRset], soa: Soa | None = None) -> Zone:
     """
     new = zone(old.origin, serial_add(old.serial, 1), soa or old.soa, rrsets)
     return old if new.soa == old.soa and diff(old, new).is_empty else new
+
+
+def amend(old: Zone, changes: Mapping[tuple[Name, int], RRset | None]) -> tuple[Zone, ZoneDiff]:
+    """The next version of a zone by what changes in it, None for an RRset that goes, and the difference to ``old``.
+
+    As ``succeed``, and the two share what stays: the work grows with the change. Raises ModelError as ``zone`` does.
+    """
+    removed: list[RRset] = []
+    added: list[RRset] = []
+    nodes = old.nodes.copy()
+    for (name, rtype), item in changes.items():
+        types = nodes.get(name, _NOTHING)
+        before = types.get(rtype)
+        if before == item:
+            continue
+        kept = {known: rrset for known, rrset in types.items() if known != rtype}
+        if before is not None:
+            removed.append(before)
+        if item is not None:
+            _check_place(old.origin, item)
+            added.append(item)
+            kept[rtype] = item
+        nodes[name] = MappingProxyType(kept)
+    if not removed and not added:
+        return old, ZoneDiff((), ())
+    for name in dict.fromkeys(item.name for item in added):
+        _check_node(old.origin, name, nodes[name])
+        for above in _between(name, old.origin):
+            if above in nodes:
+                break
+            nodes[above] = _NOTHING
+    for name in dict.fromkeys(item.name for item in removed):
+        _prune(nodes, name, old.origin)
+    serial = serial_add(old.serial, 1)
+    return Zone(old.origin, serial, old.soa, MappingProxyType(nodes)), ZoneDiff(tuple(removed), tuple(added))
+
+
+_NOTHING: Mapping[int, RRset] = MappingProxyType({})
+
+
+def _prune(nodes: dict[Name, Mapping[int, RRset]], name: Name, origin: Name) -> None:
+    """Take a name out when it has neither RRsets nor names below, then the empty names above it likewise."""
+    for each in (name, *_between(name, origin)):
+        if each == origin or nodes.get(each, True):
+            return
+        key, depth = each.key, len(each.key)
+        if any(len(other.key) > depth and other.key[-depth:] == key for other in nodes):
+            return
+        del nodes[each]

@@ -173,7 +173,7 @@ class ZoneProvider:
             new = replace(new, serial=template.serial)
         if new is not old:
             await self._save(new)
-        self._authority.publish(new)
+        self._authority.publish(new, renumbered=template.serial is not None)
 
     def _dynamic(self, zone: Zone) -> tuple[RRset, ...]:
         return tuple(item for item in zone.rrsets() if item.type in FAMILIES and item.key not in self._static)

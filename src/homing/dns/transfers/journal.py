@@ -13,7 +13,7 @@ from homing.dns.message import read_name
 from homing.errors import MessageError, ModelError
 from homing.model.name import Name
 from homing.model.rrset import RRset, RRType, rrset
-from homing.model.zone import Zone, diff, serial_gt
+from homing.model.zone import Zone, ZoneDiff, diff, serial_gt
 
 _FORMAT = b"HJ1\0"
 """Begins every serialized journal; the digit grows with the format."""
@@ -93,9 +93,12 @@ class Journal:
         """All steps, oldest first."""
         return tuple(self._steps)
 
-    def append(self, old: Zone, new: Zone) -> Step:
-        """Remember what leads from ``old`` to ``new``. Raises ModelError when the serial did not grow (RFC 1982)."""
-        item = step(old, new)
+    def append(self, old: Zone, new: Zone, known: ZoneDiff | None = None) -> Step:
+        """Remember what leads from ``old`` to ``new``; ``known`` as for ``step``.
+
+        Raises ModelError when the serial did not grow (RFC 1982).
+        """
+        item = step(old, new, known)
         self.add(item)
         return item
 
@@ -164,11 +167,14 @@ def soa_serial(soa: RRset) -> int:
     return int.from_bytes(soa.rdatas[0][-_SERIAL_END : 4 - _SERIAL_END])
 
 
-def step(old: Zone, new: Zone) -> Step:
-    """What leads from one version to the next, record by record. Raises ModelError when the serial did not grow."""
+def step(old: Zone, new: Zone, known: ZoneDiff | None = None) -> Step:
+    """What leads from one version to the next, record by record; ``known`` is what differs, when that is known.
+
+    Raises ModelError when the serial did not grow.
+    """
     if old.origin != new.origin or not serial_gt(new.serial, old.serial):
         raise ModelError(f"no step leads from {old.origin} {old.serial} to {new.origin} {new.serial}")
-    change = diff(old, new)
+    change = known if known is not None else diff(old, new)
     before = {item.key: item for item in change.removed}
     after = {item.key: item for item in change.added}
     removed = _without(change.removed, after)

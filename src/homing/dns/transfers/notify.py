@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from homing.dns.authority import Authority
+from homing.dns.authority import Authority, Change
 from homing.dns.message import HEADER_SIZE, Opcode, Rcode, RRClass
 from homing.dns.transfers.secondary import Secondary, exchange
 from homing.effects.backoff import Backoff
@@ -101,14 +101,14 @@ class Notifier:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
 
-    def _changed(self, old: Zone | None, new: Zone | None) -> None:
-        if new is not None:
-            self.tell(new)
-        elif old is not None:
-            self._soas.pop(old.origin, None)
-            for key in [key for key in self._told if key[1] == old.origin]:
-                del self._told[key]
-                self._tasks.pop(key).cancel()
+    def _changed(self, change: Change) -> None:
+        if change.after is not None:
+            self.tell(change.after)
+            return
+        self._soas.pop(change.origin, None)
+        for key in [key for key in self._told if key[1] == change.origin]:
+            del self._told[key]
+            self._tasks.pop(key).cancel()
 
     async def _tell(self, secondary: Secondary, origin: Name) -> None:
         """Send until answered, or as often as it makes sense."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from homing.dns.authority import Authority
+from homing.dns.authority import Authority, Change
 from homing.dns.message import MAX_SIZE, Answer, BadQuery, Query, Rcode, RRClass, Verdict, judge, parse_query
 from homing.dns.render import render, render_error
 from homing.dns.respond import respond
@@ -212,14 +212,14 @@ class Primary:
     def _signed(self, parts: Iterator[bytes], signer: Signer | None) -> Iterator[bytes]:
         return parts if signer is None else (signer.sign(part, self._clock.time()) for part in parts)
 
-    def _changed(self, old: Zone | None, new: Zone | None) -> None:
+    def _changed(self, change: Change) -> None:
+        new = change.after
         if new is None:
-            if old is not None:
-                self._journals.pop(old.origin, None)
+            self._journals.pop(change.origin, None)
             return
         journal = self._journals.setdefault(new.origin, Journal(self._journal_limits))
-        if old is not None:
-            journal.append(old, new)
+        if change.before is not None:
+            journal.append(change.before, new, change.diff)
         elif journal.steps and journal.steps[-1].new_soa != new.soa_rrset:
             journal.clear()  # it tells of another history of the zone
 
