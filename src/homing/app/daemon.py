@@ -71,9 +71,10 @@ class Daemon:
         self._changes: tuple[ChangeView, ...] = ()
         self._server: DnsServer | None = None
         self.metrics = Metrics(__version__)
-        self.stats = Stats()
         self.authority = Authority()
-        self.metrics.registry.register(DnsCollector(self.stats, self.authority, connections=self._connections))
+        self.metrics.registry.register(
+            DnsCollector(self._counted, self.authority, workers=self._workers, connections=self._connections)
+        )
         self.started = self._clock.time()
         self.dns_listen: tuple[str, ...] = ()
         self.web_listen: tuple[str, ...] = ()
@@ -182,7 +183,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             addresses = self._dns_addresses(loaded)
             if addresses:
-                server = DnsServer(self.authority, stats=self.stats, clock=self._clock)
+                server = DnsServer(self.authority, clock=self._clock)
                 await server.listen(addresses)
                 stack.push_async_callback(server.aclose)
                 self._server = server
@@ -236,13 +237,20 @@ class Daemon:
     def dns_figures(self) -> DnsFigures:
         """What the DNS server counted until now."""
         return build_figures(
-            self.stats,
+            self._counted(),
             self.authority,
             started=self.started,
             at=self._clock.time(),
             listen=self.dns_listen,
+            workers=self._workers(),
             connections=self._connections(),
         )
+
+    def _counted(self) -> Stats:
+        return self._server.stats if self._server is not None else Stats()
+
+    def _workers(self) -> int:
+        return len(self._server.workers) if self._server is not None else 0
 
     def _connections(self) -> int:
         return self._server.connections if self._server is not None else 0

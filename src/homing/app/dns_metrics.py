@@ -46,7 +46,7 @@ class DnsCollector(Collector):
 
     def __init__(
         self,
-        stats: Stats,
+        stats: Callable[[], Stats],
         authority: Authority,
         *,
         workers: Callable[[], int] = lambda: 0,
@@ -58,7 +58,7 @@ class DnsCollector(Collector):
         self._gauges: tuple[tuple[str, str, Callable[[], int]], ...] = (
             ("homing_dns_zones", "Zones served.", lambda: len(authority.zones.loaded)),
             ("homing_dns_zone_file_errors", "Zone files that are wrong; their last good content is served.", broken),
-            ("homing_dns_workers", "Worker processes that shall answer.", workers),
+            ("homing_dns_workers", "Worker processes that run.", workers),
             ("homing_dns_tcp_connections", "TCP connections open.", connections),
         )
         self._labelled: dict[str, None] = {}
@@ -83,7 +83,7 @@ class DnsCollector(Collector):
         family = CounterMetricFamily(
             "homing_dns_queries", "Queries to it.", labels=("transport", "type", "rcode", "zone")
         )
-        counted = self._stats.queries.copy()
+        counted = self._stats().queries.copy()
         busiest: Counter[str] = Counter()
         for seen, count in counted.items():
             busiest[seen.zone] += count
@@ -98,7 +98,7 @@ class DnsCollector(Collector):
         return family
 
     def _events(self) -> Iterator[Metric]:
-        events = self._stats.events
+        events = self._stats().events
         for event, (name, text) in _PLAIN.items():
             yield CounterMetricFamily(name, text, value=events[event])
         for (name, text, label), members in _LABELLED.items():
@@ -118,7 +118,7 @@ class DnsCollector(Collector):
 
 
 def exposition(
-    stats: Stats,
+    stats: Callable[[], Stats],
     authority: Authority,
     *,
     workers: Callable[[], int],

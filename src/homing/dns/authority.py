@@ -91,8 +91,8 @@ class Authority:
         loaded = {origin: zone for origin, zone in self._zones.loaded.items() if origin not in gone}
         ended = [Change(self._zones.loaded[origin], None) for origin in gone if origin in self._zones.loaded]
         loaded.update((change.origin, change.after) for change in made if change.after is not None)
-        known = gone | loaded.keys() | ({ROOT} if made else frozenset())
-        self._zones = Zones(loaded, (self._zones.awaited | frozenset(awaited)) - known)
+        still = (self._zones.awaited | frozenset(awaited)) - gone - loaded.keys()
+        self._zones = Zones(loaded, still - {ROOT} if made else still)
         for change in (*ended, *made):
             self._tell(change)
         return len(made)

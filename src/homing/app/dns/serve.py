@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import signal
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +23,6 @@ from homing.app.dns.local import answering
 from homing.app.dns.versions import Remembered, next_version
 from homing.app.notify import notify_service_manager
 from homing.dns.authority import Authority
-from homing.dns.lookup import ROOT
 from homing.dns.server import DnsServer
 from homing.dns.stats import Stats
 from homing.effects.clock import Clock, SystemClock
@@ -67,7 +67,6 @@ class FileServer:
         self._errors: tuple[ConfigError, ...] = ()
         self._changes: tuple[ChangeView, ...] = ()
         self._server: DnsServer | None = None
-        self.stats = Stats()
         self.authority = Authority()
         self.started = self._clock.time()
         self.dns_listen: tuple[str, ...] = ()
@@ -84,9 +83,19 @@ class FileServer:
         return tuple(str(error) for error in self._errors)
 
     @property
+    def stats(self) -> Stats:
+        """What was counted until now."""
+        return self._server.stats if self._server is not None else Stats()
+
+    @property
     def connections(self) -> int:
         """How many TCP connections are open."""
         return self._server.connections if self._server is not None else 0
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes run."""
+        return len(self._server.workers) if self._server is not None else 0
 
     async def run(self, announce: Callable[[FileServer], None], progress: Progress = lambda done, of: None) -> None:
         """Serve until SIGTERM. Raises HomingError when it cannot start: no zone, no address, no state directory."""
@@ -95,7 +104,7 @@ class FileServer:
             stack.enter_context(StateLock(self._options.state))
             store = stack.enter_context(Store(self._options.state))
             remembered = _remembered(store)
-            found = await self._unless_stopped(lambda: self._files.read(progress))
+            found = await self._unless_stopped(_in_thread(lambda: self._files.read(progress)))
             if found is None:
                 return
             self._tell(found)
@@ -116,7 +125,7 @@ class FileServer:
                 return
             self._reload.clear()
             notify_service_manager("RELOADING=1")
-            found = await self._unless_stopped(self._files.read)
+            found = await self._unless_stopped(_in_thread(self._files.read))
             if found is not None:
                 self._tell(found)
                 await self._publish(found, remembered, store)
@@ -125,7 +134,7 @@ class FileServer:
     async def _publish(self, found: Found, remembered: Remembered, store: Store) -> None:
         """Serve what changed; serials are on disk before they count (law 8)."""
         served = self.authority.zones.loaded
-        withdrawn = (served.keys() | self.authority.zones.awaited - {ROOT}) - found.zones.keys() - found.awaited
+        withdrawn = served.keys() - found.zones.keys()
         changed: list[Zone] = []
         for origin, (path, read) in found.zones.items():
             if self._taken.get(origin) is read and origin in served:
@@ -148,10 +157,13 @@ class FileServer:
             except StoreError as error:  # an edit is served all the same; after a restart its serial may be another
                 log.error("serials cannot be saved", reason=str(error))  # noqa: TRY400
         before = {zone.origin: served[zone.origin].serial for zone in changed if zone.origin in served}
-        self.authority.replace(changed, withdrawn, found.awaited)
+        # Workers hear of awaited zones when they start, so these stay until they are there.
+        self.authority.replace(changed, withdrawn, found.awaited if first else ())
+        if self._server is not None:
+            await self._unless_stopped(self._server.synced())
         if not first:
             lines = [(z.origin.text, f"serial {before.get(z.origin, 'none')} -> {z.serial}") for z in changed]
-            lines += [(origin.text, "withdrawn, its file is gone") for origin in withdrawn if origin in served]
+            lines += [(origin.text, "withdrawn, its file is gone") for origin in withdrawn]
             for zone, what in lines[:SHOWN]:
                 log.info("zone taken over", zone=zone, what=what)
             log.info(
@@ -197,9 +209,9 @@ class FileServer:
                 from homing.web.server import WebServer
 
                 metrics = exposition(
-                    self.stats,
+                    lambda: self.stats,
                     self.authority,
-                    workers=lambda: self._options.workers,
+                    workers=lambda: self.workers,
                     connections=lambda: self.connections,
                     broken=lambda: len(self._errors),
                 )
@@ -211,7 +223,7 @@ class FileServer:
 
     async def _open_server(self) -> DnsServer:
         """The one place that knows how many processes answer and how all addresses are written."""
-        server = DnsServer(self.authority, stats=self.stats, clock=self._clock)
+        server = DnsServer(self.authority, clock=self._clock, workers=self._options.workers)
         await server.listen([(host, self._options.port) for text in self._options.bind for host in _hosts(text)])
         return server
 
@@ -223,7 +235,7 @@ class FileServer:
             started=self.started,
             at=self._clock.time(),
             listen=self.dns_listen,
-            workers=self._options.workers,
+            workers=self.workers,
             connections=self.connections,
             broken=self.broken,
         )
@@ -251,37 +263,37 @@ class FileServer:
             loop.add_signal_handler(number, event.set)
             stack.callback(loop.remove_signal_handler, number)
 
-    async def _unless_stopped(self, work: Callable[[], T]) -> T | None:
-        """What a thread makes of it; None as soon as it is time to stop, for nobody waits for that thread."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-
-        def settle(result: T | None, error: BaseException | None) -> None:
-            if done.cancelled():
-                return
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(result)  # type: ignore[arg-type]
-
-        def run() -> None:
-            result: T | None = None
-            problem: BaseException | None = None
-            try:
-                result = work()
-            except BaseException as error:  # noqa: BLE001 - handed over whole, to be raised where it is awaited
-                problem = error
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(settle, result, problem)
-
-        threading.Thread(target=run, name="zone files", daemon=True).start()
+    async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
+        """What comes of it; None as soon as it is time to stop."""
+        working = asyncio.ensure_future(work)
         stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait((done, stopped), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not done.done():
-            done.cancel()
-            return None
-        return done.result()
+        try:
+            await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else None
+        finally:
+            stopped.cancel()
+            working.cancel()
+
+
+def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """What a thread makes of it, for which nobody waits at the end of the process."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(finish: Callable[[], None]) -> None:
+        if not future.done():
+            finish()
+
+    def run() -> None:
+        try:
+            finish = functools.partial(future.set_result, work())
+        except BaseException as error:  # noqa: BLE001 - handed over whole, to be raised where it is awaited
+            finish = functools.partial(future.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, finish)
+
+    threading.Thread(target=run, name="zone files", daemon=True).start()
+    return future
 
 
 async def _first(*events: asyncio.Event) -> None:
