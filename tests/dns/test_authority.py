@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.dns.authority import Authority, Change
+from homing.dns.lookup import Zones
 from homing.dns.message import Rcode
 from homing.errors import ModelError
-from homing.model.name import parse_name
-from homing.model.rrset import RRset
+from homing.model.name import Name, parse_name
+from homing.model.rrset import RRset, RRType
 from homing.model.zone import Zone, ZoneDiff, serial_add, succeed, zone
 from tests.dns.zones import ORIGIN, SOA, addresses, ask
 
@@ -144,3 +145,24 @@ def test_the_serial_grows_with_content_and_only_then(versions: list[list[RRset]]
         assert authority.publish(new) is changed
         assert new.serial == serial_add(current.serial, int(changed))
         current = new
+
+
+ORIGINS = [parse_name(text) for text in (".", "test", "a.test", "b.test", "deep.a.test")]
+
+
+@given(st.frozensets(st.sampled_from(ORIGINS)), st.lists(st.tuples(st.sampled_from(ORIGINS), st.booleans())))
+def test_zones_changed_one_by_one_answer_like_zones_built_whole(
+    awaited: frozenset[Name], edits: list[tuple[Name, bool]]
+) -> None:
+    """Whatever comes and goes, and whatever was awaited."""
+    zones = Zones(awaited=awaited)
+    for origin, comes in edits:
+        zones = zones.with_zone(zone(origin, 1, SOA, ())) if comes else zones.without(origin)
+        built = Zones(zones.loaded, zones.awaited)
+        assert zones == built
+        for known in ORIGINS:
+            for name in (known, known.prefixed("www")):
+                assert (zones.find(name), zones.find(name, RRType.DS)) == (
+                    built.find(name),
+                    built.find(name, RRType.DS),
+                )
