@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from pathlib import Path
+
 import click
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -91,6 +95,14 @@ def test_only_so_many_zones_have_a_label() -> None:
     assert second.keys() == first.keys()
     assert second["other"] == first["other"] + 1000
     assert generate_latest(registry).count(b"homing_zone_serial{") == MAX_ZONES
+
+
+def test_the_documentation_lists_every_metric() -> None:
+    """And no other."""
+    found = exposed(Stats(queries=Counter({Seen(Transport.UDP, "A", Rcode.NOERROR, "a.test"): 1})), serving("a.test"))
+    told = {name.partition("{")[0] for name in found} - {"homing_build_info"}
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert told == set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
 
 
 def test_figures_sum_up_and_stay_small() -> None:
