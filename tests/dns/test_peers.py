@@ -8,13 +8,12 @@ import shutil
 
 import pytest
 
-from homing.dns.cookie import Cookies
-from homing.dns.respond import Manner
+from homing.dns.engine.setup import Setup
 from tests.dns.test_server import full, running
 
 pytestmark = pytest.mark.peers
 
-MANNER = Manner(Cookies(bytes(range(16))), b"ns-a", "homing", "ns-a.example.net")
+SETUP = Setup(nsid=b"ns-a", version="homing", identity="ns-a.example.net")
 
 
 async def client(program: str, address: tuple[str, int], *arguments: str) -> str:
@@ -84,7 +83,7 @@ def told_cookie(program: str, printed: str) -> str:
 @pytest.mark.parametrize("program", ["dig", "kdig"])
 async def test_clients_take_the_cookie_and_bring_it_back(program: str, transport: str) -> None:
     """BIND's and Knot's client find their own part in the response; the same comes back while it is good."""
-    async with running(full(), manner=MANNER) as (_, address, _, _):
+    async with running(full(), setup=SETUP) as (_, address, _, _):
         learn = await client(program, address, "+norec", transport, "+cookie", "www.example.net", "A")
         cookie = told_cookie(program, learn)
         again = await client(program, address, "+norec", transport, f"+cookie={cookie}", "www.example.net", "A")
@@ -99,7 +98,7 @@ async def test_clients_take_the_cookie_and_bring_it_back(program: str, transport
 
 async def test_a_client_finds_out_whether_its_cookie_is_good() -> None:
     """Without a question: NOERROR for a good one; BADCOOKIE for another, and dig comes back with the one it got."""
-    async with running(full(), manner=MANNER) as (_, address, seen, _):
+    async with running(full(), setup=SETUP) as (_, address, seen, _):
         learn = await client("dig", address, "+norec", "+header-only", "+cookie")
         cookie = told_cookie("dig", learn)
         good = await client("dig", address, "+norec", "+header-only", "+nobadcookie", f"+cookie={cookie}")
@@ -115,7 +114,7 @@ async def test_a_client_finds_out_whether_its_cookie_is_good() -> None:
 
 async def test_the_clients_print_what_the_server_tells_about_itself() -> None:
     """NSID, the reason of a REFUSED, version and identity are as the clients expect them."""
-    async with running(full(), manner=MANNER) as (_, address, _, _):
+    async with running(full(), setup=SETUP) as (_, address, _, _):
         for program in ("dig", "kdig"):
             printed = await client(program, address, "+norec", "+nsid", "example.net", "SOA")
             assert '"ns-a"' in printed

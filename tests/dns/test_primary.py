@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from homing.dns.authority import Authority
 from homing.dns.message import Rcode
 from homing.dns.server import DnsServer
-from homing.dns.stats import Stats, Transport
+from homing.dns.stats import Transport
 from homing.dns.tcp import TcpLimits
 from homing.dns.transfers.primary import Primary, TransferLimits, Transferred
 from homing.dns.transfers.transfer import Access, Kind, Rule
@@ -104,11 +104,10 @@ async def primary(
         on_transfer=transfers.append,
     )
 
-    stats = Stats()
-    server = DnsServer(authority, primary=side, stats=stats, limits=tcp, clock=clock)
+    server = DnsServer(authority, primary=side, limits=tcp, clock=clock)
     await server.listen([("127.0.0.1", 0)])
     try:
-        yield Peer(server, authority, transfers, Seen(stats))
+        yield Peer(server, authority, transfers, Seen(server))
     finally:
         await server.aclose()
         side.close()

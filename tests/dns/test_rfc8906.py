@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.dns.test_peers import MANNER, client
+from tests.dns.test_peers import SETUP, client
 from tests.dns.test_server import full, running
 
 pytestmark = pytest.mark.peers
@@ -59,7 +59,7 @@ async def test_dig_gets_what_the_rfc_expects(
     command: str, status: str, flags: str, present: list[str], absent: list[str]
 ) -> None:
     """Code and flags, what must be in the response and what must not; dig complains of nothing."""
-    async with running(full(), manner=MANNER) as (_, address, _, _):
+    async with running(full(), setup=SETUP) as (_, address, _, _):
         printed = await client("dig", address, "+time=2", "+tries=1", *command.split())
     said = printed.partition(";; Got answer:")[2]
     assert f"status: {status}," in said
@@ -94,7 +94,7 @@ async def test_dig_gets_what_the_rfc_expects(
 )
 async def test_kdig_gets_what_the_rfc_expects(command: str, status: str, flags: str) -> None:
     """The same by Knot's client, without a warning."""
-    async with running(full(), manner=MANNER) as (_, address, _, _):
+    async with running(full(), setup=SETUP) as (_, address, _, _):
         printed = await client("kdig", address, "+time=2", "+retry=0", *command.split())
     assert f"status: {status};" in printed
     assert f"Flags: {flags};" in printed

@@ -3,8 +3,8 @@
 Three ways, each slower and knowing more than the one before:
 
 1. ``cache``: the very same octets were asked since the last change (all but the id).
-2. ``answer``: a query of the usual form. What stands behind the question in its response hangs on the question in lower
-   case and on the query's flavour alone (``names``): it was learned when first asked, and case, cookie and id are put in.
+2. ``answer``: a query of the usual form. What stands behind the question in its response hangs on the question in
+   lower case and on the query's flavour alone (``names``): it was learned when first asked; case and cookie are put in.
 3. By the book: parsed, looked up, rendered (``dns.lookup``). This is where everything is learned from.
 
 A change of a zone drops exactly what hangs on it, so answers come from one snapshot always.
@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 from homing.dns.authority import Change
+from homing.dns.cookie import Standing
 from homing.dns.engine.limit import RateLimit, RateLimiter
-from homing.dns.engine.names import FLAVOURS, Entry, Names
+from homing.dns.engine.names import FLAVOURS, Denials, Entry, Names
 from homing.dns.lookup import Zones
-from homing.dns.message import PLAIN_UDP_SIZE, Answer, BadQuery, Query, Rcode, RRClass, parse_query
-from homing.model.name import MAX_WIRE
+from homing.dns.message import PLAIN_UDP_SIZE, Answer, BadQuery, Query, Rcode, parse_query
 from homing.dns.render import render
-from homing.dns.respond import PLAIN, Manner, answer_query, options_for, respond, seen
+from homing.dns.respond import PLAIN, Manner, Reply, answer_query, options_for, respond, seen
 from homing.dns.stats import KNOWN_TYPES, Event, Seen, Stats, Transport
-from homing.model.rrset import RRset, RRType
+from homing.model.name import MAX_LABEL, MAX_WIRE
+from homing.model.rrset import FAMILIES, RRType
 
 Client = tuple[str, int] | tuple[str, int, int, int]
 """A socket address as Python has it."""
@@ -55,16 +56,20 @@ _IGNORED = (0x00, 0x10, 0x20, 0x30)
 """The second octet of a query's flags: AD and CD, which mean nothing to an authoritative server."""
 _NO_ID = b"\0\0"
 _QUESTION = 12
+_ANSWERS = 5
+"""Where the number of answers ends in a response of up to 255, without its id."""
 _TC = 0x02
-_SHORT = PLAIN_UDP_SIZE - _QUESTION - (MAX_WIRE + 4) - COOKIE_SIZE
+_PLACEHOLDER = b"\0\x0a\0\x18" + bytes(24)
+"""As long as a COOKIE option of a response."""
+_SHORT = PLAIN_UDP_SIZE - _QUESTION - (MAX_WIRE + 4) - len(_PLACEHOLDER)
 """Octets of a denial that fits behind any question."""
 _OPT = 11
 """Octets of an OPT record without options."""
 _COOKIES = (b"\0\x0a\0\x08", b"\0\x0a\0\x18")
 """A COOKIE option of a client alone, and one with our server cookie."""
-_PLACEHOLDER = b"\0\x0a\0\x18" + bytes(24)
 _FORMS = 256
 """Forms of OPT records known: they differ by payload size mostly."""
+
 
 class Batch(Protocol):
     """The packets being answered, by slot."""
@@ -87,7 +92,7 @@ Forward = Callable[[bytes, Client], bytes | None]
 
 
 _KINDS = {
-    rtype.to_bytes(2) + b"\0\1": rtype for rtype in KNOWN_TYPES if rtype not in (*TRANSFERS, RRType.ANY)
+    rtype.to_bytes(2) + b"\0\1": rtype for rtype in KNOWN_TYPES if rtype not in (*_TRANSFERS, RRType.ANY)
 }  # fmt: skip
 """Type and class as they end a question, for questions that a denial may be learned for."""
 
@@ -145,6 +150,7 @@ class Answers:
         self._counts: list[int] = []
         """Queries answered since the last ``settle``, by the index that ``_kinds`` has for them."""
         self._credit = _ADMIT
+        self._turn = 0
         self._batch: Batch
         self._forms: tuple[dict[bytes, Form], dict[bytes, Form]] = ({}, {})
         """By recursion desired: the forms of OPT records met, by their octets up to the first option's length."""
@@ -167,7 +173,11 @@ class Answers:
     def begin(self, batch: Batch, count: int) -> None:
         """A batch of packets is to be answered."""
         self._batch = batch
-        self._limiter.note(batch.packed(count - 1), count, self._monotonic())
+        now = self._monotonic()
+        if now >= self._cookies_until:
+            self._cookies.clear()
+            self._cookies_until = now + _COOKIE_AGE
+        self._limiter.note(batch.packed(count - 1), count, now)
 
     def one(self, query: bytes, slot: int) -> bytes | None:
         """The response to a packet, from the cache too, or as much of it as its client may have; None for none."""
@@ -286,19 +296,19 @@ class Answers:
             parsed = parse_query(_NO_ID + query)
         except BadQuery:
             return self._by_the_book(query, slot)
-        said = answer_query(parsed, self._zones)
+        said = answer_query(parsed, self._zones, self._manner)
         if parsed.question.type in _TRANSFERS or said.rcode not in _LASTING:
             return self._by_the_book(query, slot)
         placeholder = _PLACEHOLDER if cookie else b""
-        options = options_for(parsed, said, manner=self._manner, cookie=False) + placeholder
+        options = options_for(parsed, said, b"", 0, self._manner, cookie=False) + placeholder
         message = render(parsed, said, udp=True, options=options)
         kind = self._kind(seen(Reply(message, said.rcode, parsed), self._zones, Transport.UDP))
         start, end = _QUESTION + len(asked), len(message) - len(placeholder)
         if len(message) <= PLAIN_UDP_SIZE and not message[2] & _TC:
             entry = Entry(message[2:_QUESTION], message[start:end], kind)
-            single = said.answer[0] if len(said.answer) == 1 else None
-            if single is not None and single.type in FAMILIES and len(single.rdatas) > 1:
-                turned = (render(parsed, said, udp=True, options=options, turn=turn) for turn in range(len(single.rdatas)))
+            addresses = max((len(item.rdatas) for item in said.answer if item.type in FAMILIES), default=0)
+            if addresses > 1:
+                turned = (render(parsed, said, udp=True, options=options, turn=turn) for turn in range(addresses))
                 entry.turns = deque(tail[start:end] for tail in turned)
             self._remember(entry, parsed, said, flavour, asked)
         self._counts[kind] += 1
@@ -343,7 +353,9 @@ class Answers:
             client=batch.packed(slot),
             now=int(self._wall()),
             manner=self._manner,
+            turn=self._turn,
         )
+        self._turn += 1
         parsed = reply.query if reply is not None else None
         if parsed is not None and (parsed.signed or parsed.question.type in _TRANSFERS) and self._forward is not None:
             self.stats.events[Event.FORWARDED] += 1
@@ -356,7 +368,8 @@ class Answers:
         message = reply.message[2:]
         if parsed is not None:
             self._learn_form(query, parsed)
-            if self._credit > 0 and parsed.edns is None or (parsed.edns is not None and parsed.edns.cookie is None):
+            has_turns = message[_ANSWERS] > 1
+            if self._credit > 0 and not has_turns and (parsed.edns is None or parsed.edns.cookie is None):
                 self._admit(query, message, kind)
         return message
 
@@ -371,16 +384,16 @@ class Answers:
         if len(record) == _OPT:
             flavour = desired + (4 if edns.dnssec_ok else 2)
             usual[2][record] = Form(self._tables[flavour], flavour, cookie=False, size=_OPT)
-        elif record[_OPT : _OPT + 4] in _COOKIES and len(record) == _OPT + 4 + record[_OPT + 3] and self._manner.cookies:
+        elif (
+            record[_OPT : _OPT + 4] in _COOKIES and len(record) == _OPT + 4 + record[_OPT + 3] and self._manner.cookies
+        ):
             flavour = desired + (8 if edns.dnssec_ok else 6)
             usual[2][record[: _OPT + 4]] = Form(self._tables[flavour], flavour, cookie=True, size=len(record))
 
     def _new_cookie(self, client: bytes) -> bytes:
         """The COOKIE option for a client: its cookie, then its address."""
-        now = self._monotonic()
-        if len(self._cookies) >= CLIENTS or now >= self._cookies_until:
+        if len(self._cookies) >= CLIENTS:
             self._cookies.clear()
-            self._cookies_until = now + _COOKIE_AGE
         assert self._manner.cookies is not None  # noqa: S101 - forms with cookies are learned only then
         made = self._manner.cookies.option(client[8:], client[:8], int(self._wall()))
         self._cookies[client] = made
@@ -395,7 +408,7 @@ class Answers:
         if edns is None or edns.cookie is None or self._manner.cookies is None:
             return False
         verdict = self._manner.cookies.verify(self._batch.packed(slot), edns.cookie, int(self._wall()))
-        return verdict is not CookieVerdict.WRONG
+        return verdict is not Standing.WRONG
 
     def _held_back(self, query: bytes, slot: int) -> bytes | None:
         """What a client over its rate gets: nothing, or now and then TC, and its cookie."""
@@ -409,15 +422,13 @@ class Answers:
             return None
         self.stats.events[Event.SLIPPED] += 1
         said = Answer(Rcode.NOERROR)
-        options = options_for(
-            parsed, said, client=self._batch.packed(slot), now=int(self._wall()), manner=self._manner
-        )
+        options = options_for(parsed, said, self._batch.packed(slot), int(self._wall()), self._manner)
         message = bytearray(render(parsed, said, udp=True, options=options))
         message[2] |= _TC
         return bytes(message[2:])
 
     def _admit(self, query: bytes, message: bytes, kind: int) -> None:
-        """Let a response into the cache; as many as there were hits, since most that is asked once is not asked again."""
+        """Let a response into the cache; no more than there were hits: most that is asked once is not asked again."""
         self._credit -= 1
         if len(self.cache) >= CACHED:
             self._empty_cache()

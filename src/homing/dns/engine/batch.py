@@ -12,9 +12,10 @@ import ipaddress
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from homing.dns.engine.answers import Answers, Client
+from homing.dns.engine.answers import Answers, Cached, Client
 from homing.dns.stats import Event
 
 BATCH = 64
@@ -146,7 +147,7 @@ class BatchSocket:
         self._recv = _headers(names, self._name_size, recv_iov)
         self._send = _headers(names, self._name_size, send_iov)
         self._lengths = memoryview(self._recv).cast("B").cast("I")[_Mmsghdr.len.offset // 4 :: _HEADER // 4]
-        self._sizes = memoryview(self._send_iov).cast("B").cast("N")[3::4]
+        self._sizes: memoryview[int] = memoryview(self._send_iov).cast("B").cast("N")[3::4]  # type: ignore[call-overload]  # size_t
         self._recv_call = (ctypes.c_int(sock.fileno()), ctypes.byref(self._recv), ctypes.c_uint(BATCH))
         self._flags = ctypes.c_int(socket.MSG_DONTWAIT)
         self._recvmmsg, self._sendmmsg = _libc().recvmmsg, _libc().sendmmsg
@@ -158,7 +159,8 @@ class BatchSocket:
             return 0
         answers, received, out, sizes = self._answers, self._in, self._out, self._sizes
         answers.begin(self, count)
-        found, miss, take, put = answers.cache.get, answers.answer, _TAKE, _PUT
+        found: Callable[[bytes], Cached | None] = answers.cache.get
+        miss, take, put = answers.answer, _TAKE, _PUT
         if answers.guarded:
             found, miss = _nothing, answers.one
         silent: list[int] | None = None
@@ -167,8 +169,8 @@ class BatchSocket:
             query: bytes = take[length](received, offset)[0]
             entry = found(query)
             if entry is not None:
-                entry[0] += 1
-                message = entry[1]
+                entry.uses += 1
+                message: bytes | None = entry.message
             else:
                 message = miss(query, slot)
             if message is not None:
@@ -179,7 +181,7 @@ class BatchSocket:
                 silent = [slot]
             else:
                 silent.append(slot)
-            slot += 1
+            slot += 1  # noqa: SIM113 - enumerate makes a tuple for each
             offset += _SLOT
         if silent is None:
             self._flush(0, count)

@@ -47,7 +47,7 @@ class Kind(enum.IntEnum):
     """From the worker: what was counted since the last time."""
 
 
-def frame(kind: Kind, body: object = None) -> bytes:
+def frame(kind: Kind, body: Any = None) -> bytes:
     """One frame."""
     data = marshal.dumps(body)
     return len(data).to_bytes(4) + bytes((kind,)) + data
@@ -75,7 +75,7 @@ class Frames:
             yield kind, marshal.loads(body)  # noqa: S302 - from the other end of a private socket pair
 
 
-def zones_data(zones: Zones) -> object:
+def zones_data(zones: Zones) -> Any:
     """All zones as plain values."""
     return [name.labels for name in zones.awaited], [_zone_data(item) for item in zones.loaded.values()]
 
@@ -87,7 +87,7 @@ def zones_from(data: Any) -> Zones:
     return Zones({item.origin: item for item in made}, frozenset(Name(labels) for labels in awaited))
 
 
-def change_data(change: Change) -> object:
+def change_data(change: Change) -> Any:
     """A change as plain values: the difference alone where both versions are."""
     before, after, diff = change.before, change.after, change.diff
     if after is None:
@@ -95,7 +95,7 @@ def change_data(change: Change) -> object:
     if before is None or diff is None:
         return change.origin.labels, _zone_data(after), None
     head = (after.serial, _soa_data(after.soa) if after.soa != before.soa else None)
-    gone = [(item.name.labels, item.type) for item in diff.removed]
+    gone = [(item.name.labels, int(item.type)) for item in diff.removed]
     return change.origin.labels, head, (gone, [_rrset_data(item) for item in diff.added])
 
 
@@ -120,28 +120,26 @@ def change_from(zones: Zones, data: Any) -> tuple[Zones, Change]:
     return zones.with_zone(after), Change(before, after, diff)
 
 
-def stats_data(stats: Stats) -> object:
+def stats_data(stats: Stats) -> Any:
     """What was counted as plain values."""
     queries = [
-        (seen.transport.value, seen.type, seen.rcode, seen.zone, count) for seen, count in stats.queries.items()
+        (seen.transport.value, seen.type, None if seen.rcode is None else int(seen.rcode), seen.zone, count)
+        for seen, count in stats.queries.items()
     ]
-    return (
-        [(transport, rtype, None if rcode is None else int(rcode), place, n) for transport, rtype, rcode, place, n in queries],
-        [(event.value, count) for event, count in stats.events.items()],
-    )
+    return queries, [(event.value, count) for event, count in stats.events.items()]
 
 
 def stats_from(data: Any) -> Stats:
     """What was counted from plain values."""
     queries, events = data
-    return Stats(
-        Counter({Seen(Transport(t), rtype, None if r is None else Rcode(r), place): n for t, rtype, r, place, n in queries}),
-        Counter({Event(event): count for event, count in events}),
-    )
+    found = Stats(events=Counter({Event(event): count for event, count in events}))
+    for transport, rtype, rcode, place, count in queries:
+        found.queries[Seen(Transport(transport), rtype, None if rcode is None else Rcode(rcode), place)] = count
+    return found
 
 
 def _rrset_data(item: RRset) -> tuple[object, ...]:
-    return item.name.labels, item.type, item.ttl, item.rdatas
+    return item.name.labels, int(item.type), item.ttl, item.rdatas
 
 
 def _rrset_from(data: Any) -> RRset:
@@ -158,7 +156,7 @@ def _soa_from(data: Any) -> Soa:
     return Soa(Name(mname), Name(rname), *times)
 
 
-def _zone_data(item: Zone) -> object:
+def _zone_data(item: Zone) -> Any:
     return item.origin.labels, item.serial, _soa_data(item.soa), [_rrset_data(one) for one in item.rrsets()]
 
 

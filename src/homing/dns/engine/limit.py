@@ -1,4 +1,6 @@
-"""Response rate limiting: a client network that gets too many responses gets fewer, so that nobody can aim them at others.
+"""Response rate limiting: a client network that gets too many responses gets fewer.
+
+So nobody can aim them at others by forging their address.
 
 One packet of each batch is looked at and counts for the whole batch: exact while packets come one at a time, right on
 average when they come in floods, and nearly free. Only while some network is over its rate is every packet looked at.
@@ -14,6 +16,9 @@ _V4_PREFIX = 3
 
 _V6_PREFIX = 7
 """... and by IPv6 /56, what one customer gets."""
+
+_MEMORY = 1.0
+"""Seconds that a network counts as over its rate after it was seen so."""
 
 _TRACKED = 10_000
 """Networks counted at a time; beyond, all begin anew."""
@@ -66,9 +71,13 @@ class RateLimiter:
         # A flood fills no more than two seconds' worth, so that it is over two seconds after its end.
         self._buckets[network] = (min(level, 2 * rate), now)
         if level > rate:
+            self._over.pop(network, None)
             self._over[network] = now
-        for gone in [known for known, at in self._over.items() if now - at > 1.0]:
-            del self._over[gone]
+        while self._over:  # the one seen longest ago comes first
+            oldest = next(iter(self._over))
+            if now - self._over[oldest] <= _MEMORY and len(self._over) <= _TRACKED:
+                break
+            del self._over[oldest]
 
     def limited(self, address: bytes) -> bool:
         """Whether a response to this address is over the rate."""

@@ -1,7 +1,7 @@
 """Which names exist, by their octets: how most questions without an answer are told from those that need a closer look.
 
 Every name of the zones served is here in lower-cased wire form, with the types it owns and the denials of its zone:
-responses to NODATA and NXDOMAIN hang on nothing but the zone, where its name begins in the question, and the type asked.
+NODATA and NXDOMAIN hang on nothing but the zone, where its name begins in the question, and the type asked.
 A name whose surroundings are special (a wildcard, a DNAME, a delegation, a zone in a zone) is here without types, and
 questions that end at it are looked up by the book.
 """
@@ -127,7 +127,7 @@ class Names:
         owned: frozenset[int] | None = None
         hidden = special and any(key[at:] in special for at in range(len(key) - len(zone.origin.key) + 1))
         if not hidden and key not in denials.wild:
-            found = frozenset(types) | ({RRType.SOA.value} if name == zone.origin else frozenset())
+            found = frozenset((*types, RRType.SOA.value) if name == zone.origin else types)
             owned = self._types.setdefault(found, found)
         self.nodes[name.wire.lower()] = (denials, owned)
 

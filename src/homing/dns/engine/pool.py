@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import marshal
 import signal
 import socket
@@ -132,7 +133,8 @@ class Pool:
 
     @contextlib.asynccontextmanager
     async def _running(self, index: int) -> AsyncGenerator[_Worker, None]:
-        worker = await _Worker.start(self._clock, self._changed.set, self._hear, lambda *turned: self._turn(index, *turned))
+        turn = functools.partial(self._turn, index)
+        worker = await _Worker.start(self._clock, self._changed.set, self._stats.add, turn)
         try:
             worker.send(frame(Kind.ZONES, (self._setup.data(), zones_data(self._authority.zones))))
             for number, sockets in self._sockets.items():
@@ -143,9 +145,6 @@ class Pool:
             self._workers[index] = None
             await worker.aclose()
             self._changed.set()
-
-    def _hear(self, stats: Stats) -> None:
-        self._stats.add(stats)
 
     def _turn(self, index: int, number: int, packet: bytes, client: Client) -> None:
         if number in self._sockets:
@@ -270,9 +269,8 @@ class _Worker:
         with contextlib.suppress(OSError):  # it ended; ``ended`` tells
             while True:
                 told, sock = await self._queue.get()
-                if sock is not None:
-                    told = told[await self._send_with(told, sock) :]
-                await self._loop.sock_sendall(self._control, told)
+                begun = await self._send_with(told, sock) if sock is not None else 0
+                await self._loop.sock_sendall(self._control, told[begun:])
                 self._queued -= len(told)
 
     async def _send_with(self, told: bytes, sock: socket.socket) -> int:

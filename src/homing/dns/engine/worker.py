@@ -21,7 +21,7 @@ from homing.dns.engine.batch import UdpSocket, udp_socket
 from homing.dns.engine.frames import Frames, Kind, change_from, frame, stats_data, zones_from
 from homing.dns.engine.setup import Setup
 from homing.dns.lookup import Zones
-from homing.dns.stats import Event, Stats
+from homing.dns.stats import Event
 
 _SETTLE = 1.0
 """Seconds between two reports of what was counted."""
@@ -42,6 +42,8 @@ class Worker:
         self._answers: Answers
         self._sockets: dict[int, tuple[socket.socket, UdpSocket]] = {}
         self._by_fd: dict[int, tuple[int, UdpSocket]] = {}
+        self._arrived: list[socket.socket] = []
+        """Sockets whose frames are not whole yet."""
         self._serving = 0
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -73,14 +75,14 @@ class Worker:
         data, fds, _, _ = socket.recv_fds(self._control, _READ, _MAX_SOCKETS)
         if not data:
             return False
-        arrived = [socket.socket(fileno=fd) for fd in fds]
+        self._arrived += (socket.socket(fileno=fd) for fd in fds)
         for kind, body in self._frames.feed(data):
-            self._act(kind, body, arrived)
+            self._act(kind, body)
             self._done += 1
         self._say(Kind.DONE, self._done)
         return True
 
-    def _act(self, kind: Kind, body: Any, arrived: list[socket.socket]) -> None:
+    def _act(self, kind: Kind, body: Any) -> None:
         match kind:
             case Kind.ZONES:
                 settings, data = body
@@ -93,7 +95,7 @@ class Worker:
                 self._zones, change = change_from(self._zones, body)
                 self._answers.update(self._zones, change)
             case Kind.LISTEN:
-                sock = arrived.pop(0)
+                sock = self._arrived.pop(0)
                 served = udp_socket(sock, self._answers)
                 self._sockets[body] = (sock, served)
                 self._by_fd[sock.fileno()] = (body, served)
