@@ -66,10 +66,10 @@ def peers(folder: Path, files: Files, *, cookies: str | None = None) -> Iterator
                 pytest.skip(f"{name} is not installed")
             home = folder / name
             home.mkdir()
-            port = _free_port()
+            port = free_port()
             log = stack.enter_context((home / "log").open("wb"))
             process = subprocess.Popen([program, *start(home, port, files, cookies)], stdout=log, stderr=log, cwd=home)
-            stack.callback(_end, process)
+            stack.callback(end, process)
             peer = Peer(name, port)
             stack.callback(peer.close)
             found.append(peer)
@@ -132,7 +132,8 @@ def _await(peer: Peer, files: Files, log: Path) -> None:
             time.sleep(0.05)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a server to end, and make it after 10 s."""
     process.terminate()
     try:
         process.wait(10)
@@ -141,7 +142,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free for UDP and TCP now."""
     with socket.socket() as tcp:
         tcp.bind(("127.0.0.1", 0))

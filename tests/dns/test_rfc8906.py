@@ -18,6 +18,9 @@ MBZ = "MBZ"
 OPTION = "OPT=100"
 RRSIG = "RRSIG"
 
+TIMES = 3
+"""Each query is sent so often: what was answered once takes another way through the server the next time."""
+
 
 @pytest.mark.parametrize(
     ("command", "status", "flags", "present", "absent"),
@@ -58,18 +61,19 @@ RRSIG = "RRSIG"
 async def test_dig_gets_what_the_rfc_expects(
     command: str, status: str, flags: str, present: list[str], absent: list[str]
 ) -> None:
-    """Code and flags, what must be in the response and what must not; dig complains of nothing."""
+    """Code and flags, what must be in the response and what must not; dig complains of nothing, however often."""
     async with running(full(), setup=SETUP) as (_, address, _, _):
-        printed = await client("dig", address, "+time=2", "+tries=1", *command.split())
-    said = printed.partition(";; Got answer:")[2]
-    assert f"status: {status}," in said
-    assert re.search(rf";; flags: {flags};", said), said
-    for text in present:
-        assert text in said
-    for text in absent:
-        assert text not in said
-    assert "WARN" not in printed.upper().replace("WARNING: RECURSION REQUESTED BUT NOT AVAILABLE", "")
-    assert "malformed" not in printed.lower()
+        for _ in range(TIMES):
+            printed = await client("dig", address, "+time=2", "+tries=1", *command.split())
+            said = printed.partition(";; Got answer:")[2]
+            assert f"status: {status}," in said
+            assert re.search(rf";; flags: {flags};", said), said
+            for text in present:
+                assert text in said
+            for text in absent:
+                assert text not in said
+            assert "WARN" not in printed.upper().replace("WARNING: RECURSION REQUESTED BUT NOT AVAILABLE", "")
+            assert "malformed" not in printed.lower()
 
 
 @pytest.mark.parametrize(
@@ -95,8 +99,9 @@ async def test_dig_gets_what_the_rfc_expects(
 async def test_kdig_gets_what_the_rfc_expects(command: str, status: str, flags: str) -> None:
     """The same by Knot's client, without a warning."""
     async with running(full(), setup=SETUP) as (_, address, _, _):
-        printed = await client("kdig", address, "+time=2", "+retry=0", *command.split())
-    assert f"status: {status};" in printed
-    assert f"Flags: {flags};" in printed
-    assert "WARNING" not in printed
-    assert ("EDNS PSEUDOSECTION" in printed) is ("+noedns" not in command)
+        for _ in range(TIMES):
+            printed = await client("kdig", address, "+time=2", "+retry=0", *command.split())
+            assert f"status: {status};" in printed
+            assert f"Flags: {flags};" in printed
+            assert "WARNING" not in printed
+            assert ("EDNS PSEUDOSECTION" in printed) is ("+noedns" not in command)
