@@ -178,7 +178,7 @@ int main(int count, char **given) {
     }
     for (int i = 0; i < sockets; i++) {
       take_some(clients[i], &batch);
-      send_some(clients[i], &batch, BATCH, compose);
+      if (clients[i]->free > window / 4) send_some(clients[i], &batch, BATCH, compose); /* some at once cost less */
     }
     if (pause) {
       take_some(other, &batch);
