@@ -19,7 +19,7 @@ OTHERS_EVERY = 1000
 
 @dataclass(frozen=True)
 class Load:
-    """A kind of query: its name in load.c, what it is, and the least wanted of it."""
+    """A kind of query: its name in load.c, what it is, and what it stands for."""
 
     kind: str
     what: str
@@ -61,7 +61,6 @@ def run(program: str, load: Load, server: Running, *, seconds: float, window: in
         "warm": WARM_UP,
         "window": window,
         "processes": ",".join(map(str, server.processes)),
-        "core": cores[0],
         "others": OTHERS_EVERY if load.kind == "random" else 0,
     }
     command = ["taskset", "-c", str(cores[1]), program, *(f"{key}={value}" for key, value in settings.items())]

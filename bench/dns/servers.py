@@ -26,6 +26,9 @@ Command = Callable[[Path, int, Path], list[str]]
 
 Environment = dict[str, str]
 
+_ROOT = Path(__file__).parents[2]
+"""Where ``python -m bench...`` finds this package."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -42,12 +45,12 @@ class Running:
 
     name: str
     port: int
-    root: int
+    process: subprocess.Popen[bytes]
 
     @property
     def processes(self) -> list[int]:
         """Its processes now."""
-        return processes(self.root)
+        return processes(self.process.pid)
 
 
 def homing(workers: int = 1, bind: str = "") -> Server:
@@ -121,8 +124,13 @@ def other(text: str) -> Server:
 
 
 @contextmanager
-def running(server: Server, folder: Path, zone: Path, core: int | None) -> Iterator[Running]:
-    """Start a server in a folder of its own, all its threads on one core (None: anywhere), and end it."""
+def running(
+    server: Server, folder: Path, zone: Path, core: int | None, *, conversing: bool = False
+) -> Iterator[Running]:
+    """Start a server in a folder of its own, all its threads on one core (None: anywhere), and end it.
+
+    One that is conversing has pipes for its standard input and output. Raises CannotMeasure.
+    """
     home = folder / server.name.replace(" ", "-")
     home.mkdir()
     port = free_port()
@@ -131,10 +139,16 @@ def running(server: Server, folder: Path, zone: Path, core: int | None) -> Itera
     with ExitStack() as stack:
         log = stack.enter_context((home / "log").open("wb"))
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=home, env={**os.environ, **server.environment}, start_new_session=True
+            command,
+            stdin=subprocess.PIPE if conversing else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if conversing else log,
+            stderr=log,
+            cwd=home,
+            env={**os.environ, "PYTHONPATH": str(_ROOT), **server.environment},
+            start_new_session=True,
         )
         stack.callback(_end, process)
-        found = Running(server.name, port, process.pid)
+        found = Running(server.name, port, process)
         _await_answer(found, process, home / "log")
         for pid in found.processes if core is not None else ():
             for task in Path(f"/proc/{pid}/task").iterdir():  # a server may have chosen cores for its threads itself
@@ -174,6 +188,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             os.kill(pid, 9)
         except ProcessLookupError:
             continue
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def free_port() -> int:

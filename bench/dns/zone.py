@@ -1,4 +1,4 @@
-"""The zone that every server serves: names by number, whose addresses follow from the number (client.h knows both)."""
+"""The zone that every server serves: names by number, whose addresses follow from the number (as in wire.h)."""
 
 from __future__ import annotations
 
