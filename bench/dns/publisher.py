@@ -28,7 +28,7 @@ async def main(file: Path, port: int, workers: int) -> None:
     zone = load_zone(file)
     authority = Authority()
     authority.publish(zone)
-    server = DnsServer(authority)
+    server = DnsServer(authority, workers=workers)
     await server.listen([("127.0.0.1", port)])
     orders = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)

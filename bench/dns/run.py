@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.dns import judge, loads
+from bench.dns import alone, judge, loads
 from bench.dns.loads import LOADS, Load, Round
 from bench.dns.programs import CannotMeasure, compiled
 from bench.dns.servers import BUILT_IN, ECHO, Running, Server, other, running
@@ -54,10 +54,10 @@ def main() -> int:
         chosen = [load for load in LOADS if load.kind in given.loads]
         with tempfile.TemporaryDirectory(prefix="homing-bench-") as folder:
             rounds = measure(servers, chosen, given, Path(folder), (cores[0], cores[1]))
+            found = [*judge.rows(rounds, given.subject), *_alone(given, Path(folder), (cores[0], cores[1]))]
     except CannotMeasure as missing:
         sys.stderr.write(f"bench: {missing}\n")
         return 2
-    found = list(judge.rows(rounds, given.subject))
     text = "\n\n".join(filter(None, (judge.verdicts(found), judge.costs(rounds)))) + "\n"
     print(text)
     write(given.json, _as_json(rounds, found, given))
@@ -87,6 +87,16 @@ def measure(
                             break
                     found[load.kind][server.name].append(one)
                     _tell(load, number, server, one)
+    return found
+
+
+def _alone(given: argparse.Namespace, folder: Path, cores: tuple[int, int]) -> list[judge.Row]:
+    """The lines about Homing alone that were asked for."""
+    found: list[judge.Row] = []
+    if "change" in given.loads:
+        found.append(alone.change(folder, cores, rounds=3))
+    if "memory" in given.loads:
+        found.append(alone.memory(str(folder / "load"), folder / "memory", folder / "bench.test.zone", cores))
     return found
 
 
@@ -139,7 +149,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.dns.run", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--servers", type=_one_of(BUILT_IN), default=list(BUILT_IN), metavar="NAME,...",
                         help=f"of {', '.join(BUILT_IN)} (default: all)")  # fmt: skip
-    kinds = [load.kind for load in LOADS]
+    kinds = [*(load.kind for load in LOADS), "change", "memory"]
     parser.add_argument("--loads", type=_one_of(kinds), default=kinds, metavar="NAME,...",
                         help=f"of {', '.join(kinds)} (default: all)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each server and load (default: 7)")

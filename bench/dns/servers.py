@@ -144,7 +144,7 @@ def running(
             stdout=subprocess.PIPE if conversing else log,
             stderr=log,
             cwd=home,
-            env={**os.environ, "PYTHONPATH": str(_ROOT), **server.environment},
+            env={**_environment(), **server.environment},
             start_new_session=True,
         )
         stack.callback(_end, process)
@@ -154,6 +154,12 @@ def running(
             for task in Path(f"/proc/{pid}/task").iterdir():  # a server may have chosen cores for its threads itself
                 os.sched_setaffinity(int(task.name), {core or 0})
         yield found
+
+
+def _environment() -> Environment:
+    """That of this process, but for what would have coverage watch a server, which slows it down."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
+    return {**kept, "PYTHONPATH": str(_ROOT)}
 
 
 def _await_answer(server: Running, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -29,7 +29,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "soak.json"
 WINDOW = 100
 """Queries under way at once."""
 
-GROWTH, SLACK = 1.1, 2.0
+GROWTH, SLACK = 1.1, 4.0
 """What the memory at the end may be of that after the first tenth; and MB more, for allocators to breathe."""
 
 
