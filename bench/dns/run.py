@@ -22,6 +22,7 @@ from typing import Any
 
 from bench.dns import alone, judge, loads
 from bench.dns.loads import LOADS, Load, Round
+from bench.dns.nodes import node_dns
 from bench.dns.programs import CannotMeasure, compiled
 from bench.dns.servers import BUILT_IN, ECHO, Running, Server, other, running
 from bench.dns.zone import NAMES, master_file
@@ -51,6 +52,7 @@ def main() -> int:
         return 2
     try:
         servers = [*(BUILT_IN[name] for name in given.servers), *map(other, given.other)]
+        servers += [node_dns(given.node_dns)] if given.node_dns else []
         chosen = [load for load in LOADS if load.kind in given.loads]
         with tempfile.TemporaryDirectory(prefix="homing-bench-") as folder:
             rounds = measure(servers, chosen, given, Path(folder), (cores[0], cores[1]))
@@ -157,6 +159,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=100, help="queries under way at once (default: 100)")
     parser.add_argument("--other", action="append", default=[], metavar="NAME=COMMAND",
                         help="one more server; {port} and {zone} in the command are replaced")  # fmt: skip
+    parser.add_argument("--node-dns", metavar="PROGRAM",
+                        help="the Go node DNS too, by its binary")  # fmt: skip
     parser.add_argument("--subject", default="Homing", help="the server that is judged (default: Homing)")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where to keep it; .md goes beside")
     return parser.parse_args()
