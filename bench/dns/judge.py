@@ -15,7 +15,7 @@ Rounds = Mapping[str, Mapping[str, Sequence[Round]]]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of what is asked: at most ``asked``, or at least where ``at_least``. NaN is not measured."""
+    """One line of what is asked: at most ``asked``, or at least where ``at_least``."""
 
     what: str
     unit: str
@@ -50,9 +50,10 @@ def rows(rounds: Rounds, subject: str) -> Iterable[Row]:
     for load, peer, asked in OF_PEERS:
         yield from _ratio(rounds, load, subject, peer, asked)
     yield from _ratio(rounds, "resolver", "CoreDNS", subject, TIMES_BETTER, at_least=True)
-    waits = tuple(item.others_p99 for item in rounds.get("random", {}).get(subject, ()))
-    if waits:
-        yield Row("random: other clients' answers, p99", "ms", OTHERS_P99, waits, statistics.median(waits))
+    for load in ("random", "flood"):
+        waits = tuple(item.others_p99 for item in rounds.get(load, {}).get(subject, ()))
+        if waits:
+            yield Row(f"{load}: other clients' answers, p99", "ms", OTHERS_P99, waits, statistics.median(waits))
 
 
 def _ratio(rounds: Rounds, load: str, of: str, to: str, asked: float, *, at_least: bool = False) -> Iterable[Row]:
@@ -66,8 +67,24 @@ def _ratio(rounds: Rounds, load: str, of: str, to: str, asked: float, *, at_leas
 def costs(rounds: Rounds) -> str:
     """Each server's processor time an answer by load, as a Markdown table; the spread is that of the rounds."""
     names = list(dict.fromkeys(name for found in rounds.values() for name in found))
-    costs = [(name, *(_cost(found.get(name, ())) for found in rounds.values())) for name in names]
-    return markdown([("µs an answer", *rounds), *costs])
+    cells = [(name, *(_cost(found.get(name, ())) for found in rounds.values())) for name in names]
+    return markdown([("µs an answer", *rounds), *cells]) if rounds else ""
+
+
+def waits(rounds: Rounds) -> str:
+    """How long the answers took, p50 and p99, as a Markdown table."""
+    names = list(dict.fromkeys(name for found in rounds.values() for name in found))
+    cells = [(name, *(_wait(found.get(name, ())) for found in rounds.values())) for name in names]
+    return markdown([("ms until the answer: p50, p99; others", *rounds), *cells]) if rounds else ""
+
+
+def _wait(found: Sequence[Round]) -> str:
+    if not found:
+        return ""
+    p50, p99, others = (
+        statistics.median(getattr(item, field) for item in found) for field in ("p50", "p99", "others_p99")
+    )
+    return f"{p50:.2f}, {p99:.2f}" + (f"; {others:.2f}" if others else "")
 
 
 def _cost(found: Sequence[Round]) -> str:

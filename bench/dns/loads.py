@@ -13,22 +13,28 @@ from bench.dns.servers import ECHO, Running
 WARM_UP = 0.4
 """Seconds of load before the measured ones: caches fill, cookies are learned."""
 
+SOCKETS = 10
+"""From which the load comes."""
+
 OTHERS_EVERY = 1000
 """Microseconds between two queries of the client that asks existing names while others ask for random ones."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """A kind of query: its name in load.c, what it is, and what it stands for."""
+    """What is asked: ``kind`` is its name in load.c, ``window`` how many queries are under way, 0 as many as usual."""
 
-    kind: str
+    name: str
     what: str
+    kind: str
+    window: int = 0
 
 
 LOADS = (
-    Load("hot", "5,000 names, the same octets again but for the id; no EDNS"),
-    Load("resolver", "random case, EDNS with DO, cookies of 10,000 clients, 30 % NXDOMAIN"),
-    Load("random", "random names that do not exist; one more client asks existing names"),
+    Load("hot", "5,000 names, the same octets again but for the id; no EDNS", "hot"),
+    Load("resolver", "random case, EDNS with DO, cookies of 10,000 clients, 30 % NXDOMAIN", "resolver"),
+    Load("random", "random names that do not exist; one more client asks existing names", "random"),
+    Load("flood", "the same with 2,000 queries under way, more than a server reads before it answers", "random", 2000),
 )
 
 
@@ -59,7 +65,8 @@ def run(program: str, load: Load, server: Running, *, seconds: float, window: in
         "load": "echo" if server.name == ECHO else load.kind,
         "seconds": seconds,
         "warm": WARM_UP,
-        "window": window,
+        "window": load.window or window,
+        "sockets": SOCKETS,
         "processes": ",".join(map(str, server.processes)),
         "others": OTHERS_EVERY if load.kind == "random" else 0,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,18 @@ def compiled(name: str, folder: Path) -> str:
     command = [find("cc", "gcc"), "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(_HERE / f"{name}.c")]
     subprocess.run(command, check=True, timeout=120)
     return str(program)
+
+
+def versions() -> dict[str, str]:
+    """What is installed of the peers that come from packages, and the version of CoreDNS that is built."""
+    found = {"CoreDNS": COREDNS}
+    for name, program, flag in (("Knot", "knotd", "-V"), ("NSD", "nsd", "-v"), ("BIND", "named", "-v")):
+        path = shutil.which(program, path=SYSTEM_PATH)
+        if path is not None:
+            done = subprocess.run([path, flag], capture_output=True, text=True, check=False, timeout=10)
+            number = re.search(r"\d+\.[\d.]+", done.stdout + done.stderr)
+            found[name] = number[0] if number else "unknown"
+    return found
 
 
 def coredns() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from typing import Any
 from bench.dns import alone, judge, loads
 from bench.dns.loads import LOADS, Load, Round
 from bench.dns.nodes import node_dns
-from bench.dns.programs import CannotMeasure, compiled
+from bench.dns.programs import CannotMeasure, compiled, versions
 from bench.dns.servers import BUILT_IN, ECHO, Running, Server, other, running
 from bench.dns.zone import NAMES, master_file
 from bench.number import machine, write
@@ -35,7 +36,7 @@ ATTEMPTS = 4
 """How often a round is tried in which the server did not have its core for itself; the last one counts."""
 
 SETTING = (
-    "all servers at once, one worker each, all their threads on one core, of which the one that is asked has all; the "
+    "All servers at once, one worker each, all their threads on one core, of which the one that is asked has all; the "
     "load from another core keeps {window} queries under way and checks each answer; the same {names} names from the "
     "same master file; cookies answered by Homing, Knot, NSD and BIND; no rate limits, no query logs, no cache plugin. "
     "Processor time is that of all the server's threads (schedstat) over the measured seconds. Ratios are medians of "
@@ -45,6 +46,7 @@ SETTING = (
 
 def main() -> int:
     """Measure what was asked for."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
     given = _arguments()
     cores = sorted(os.sched_getaffinity(0))[:2]
     if len(cores) < 2:
@@ -53,17 +55,18 @@ def main() -> int:
     try:
         servers = [*(BUILT_IN[name] for name in given.servers), *map(other, given.other)]
         servers += [node_dns(given.node_dns)] if given.node_dns else []
-        chosen = [load for load in LOADS if load.kind in given.loads]
+        chosen = [load for load in LOADS if load.name in given.loads]
         with tempfile.TemporaryDirectory(prefix="homing-bench-") as folder:
             rounds = measure(servers, chosen, given, Path(folder), (cores[0], cores[1]))
             found = [*judge.rows(rounds, given.subject), *_alone(given, Path(folder), (cores[0], cores[1]))]
     except CannotMeasure as missing:
         sys.stderr.write(f"bench: {missing}\n")
         return 2
-    text = "\n\n".join(filter(None, (judge.verdicts(found), judge.costs(rounds)))) + "\n"
-    print(text)
+    tables = "\n\n".join(filter(None, (judge.verdicts(found), judge.costs(rounds), judge.waits(rounds))))
+    print(tables)
     write(given.json, _as_json(rounds, found, given))
-    given.json.with_suffix(".md").write_text(text)
+    setting = SETTING.format(window=given.window, names=NAMES)
+    given.json.with_suffix(".md").write_text(f"# The DNS server beside its peers\n\n{tables}\n\n{setting}.\n")
     wrong = sum(one.wrong for servers in rounds.values() for items in servers.values() for one in items)
     return 0 if all(row.met for row in found) and not wrong else 1
 
@@ -79,15 +82,15 @@ def measure(
     with ExitStack() as stack:
         started = [stack.enter_context(running(server, folder, zone, cores[0])) for server in servers]
         for load in chosen:
-            asked = [server for server in started if load.kind == "hot" or server.name != ECHO]
-            found[load.kind] = {server.name: [] for server in asked}
+            asked = [server for server in started if load.name == "hot" or server.name != ECHO]
+            found[load.name] = {server.name: [] for server in asked}
             for number in range(given.rounds):
                 for server in asked:
                     for _ in range(ATTEMPTS):
                         one = loads.run(program, load, server, seconds=given.seconds, window=given.window, cores=cores)
                         if one.busy >= judge.ON_CORE:
                             break
-                    found[load.kind][server.name].append(one)
+                    found[load.name][server.name].append(one)
                     _tell(load, number, server, one)
     return found
 
@@ -104,7 +107,7 @@ def _alone(given: argparse.Namespace, folder: Path, cores: tuple[int, int]) -> l
 
 def _tell(load: Load, number: int, server: Running, one: Round) -> None:
     sys.stderr.write(
-        f"bench: {load.kind} {number + 1} {server.name}: {one.microseconds:.2f} µs, {one.per_second:,.0f} answers/s, "
+        f"bench: {load.name} {number + 1} {server.name}: {one.microseconds:.2f} µs, {one.per_second:,.0f} answers/s, "
         f"busy {one.busy:.0%}, lost {one.lost:.3%}, p99 {one.p99:.2f} ms"
         f"{f', {one.wrong} WRONG: {one.why}' if one.wrong else ''}\n"
     )
@@ -114,8 +117,9 @@ def _as_json(rounds: judge.Rounds, found: Sequence[judge.Row], given: argparse.N
     return {
         "benchmark": "dns",
         "setting": SETTING.format(window=given.window, names=NAMES),
-        "loads": {load.kind: load.what for load in LOADS if load.kind in rounds},
+        "loads": {load.name: load.what for load in LOADS if load.name in rounds},
         "homing": __version__,
+        "peers": versions(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {**machine(), "load after": round(os.getloadavg()[0], 2)},
         "seconds": given.seconds,
@@ -151,7 +155,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.dns.run", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--servers", type=_one_of(BUILT_IN), default=list(BUILT_IN), metavar="NAME,...",
                         help=f"of {', '.join(BUILT_IN)} (default: all)")  # fmt: skip
-    kinds = [*(load.kind for load in LOADS), "change", "memory"]
+    kinds = [*(load.name for load in LOADS), "change", "memory"]
     parser.add_argument("--loads", type=_one_of(kinds), default=kinds, metavar="NAME,...",
                         help=f"of {', '.join(kinds)} (default: all)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each server and load (default: 7)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -121,6 +122,7 @@ def pss(server: Running) -> float:
 
 def main() -> int:
     """Soak and tell."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
     parser = argparse.ArgumentParser(prog="python -m bench.dns.soak", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=600, help="default: 600")
     parser.add_argument("--rate", type=float, default=0, help="queries a second (default: as many as are answered)")

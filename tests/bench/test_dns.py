@@ -47,9 +47,10 @@ def test_the_generator_knows_the_zone(tmp_path: Path, content: str, wrong: bool)
     zone = tmp_path / "bench.test.zone"
     zone.write_text("\n".join(_altered(line, content) for line in master_file().splitlines()) + "\n")
     program = compiled("load", tmp_path)
+    calm = [load for load in LOADS if not load.window]
     core = min(os.sched_getaffinity(0))
     with running(publisher(1), tmp_path, zone, None, conversing=True) as server:
-        found = [loads.run(program, load, server, seconds=0.3, window=50, cores=(core, core)) for load in LOADS]
+        found = [loads.run(program, load, server, seconds=0.3, window=50, cores=(core, core)) for load in calm]
     assert [each.lost for each in found] == [0, 0, 0]
     assert [bool(each.wrong) for each in found] == [wrong, wrong, wrong]
 
