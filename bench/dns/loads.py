@@ -13,8 +13,8 @@ from bench.dns.servers import ECHO, Running
 WARM_UP = 0.4
 """Seconds of load before the measured ones: caches fill, cookies are learned."""
 
-SOCKETS = 10
-"""From which the load comes."""
+SOCKETS, A_SOCKET = 4, 200
+"""From how many the load comes, at least, and how many queries are under way from one, at most."""
 
 OTHERS_EVERY = 1000
 """Microseconds between two queries of the client that asks existing names while others ask for random ones."""
@@ -60,13 +60,14 @@ class Round:
 
 def run(program: str, load: Load, server: Running, *, seconds: float, window: int, cores: tuple[int, int]) -> Round:
     """Put a load on a server from the other core for so many seconds."""
+    window = load.window or window
     settings = {
         "port": server.port,
         "load": "echo" if server.name == ECHO else load.kind,
         "seconds": seconds,
         "warm": WARM_UP,
-        "window": load.window or window,
-        "sockets": SOCKETS,
+        "window": window,
+        "sockets": max(SOCKETS, window // A_SOCKET),
         "processes": ",".join(map(str, server.processes)),
         "others": OTHERS_EVERY if load.kind == "random" else 0,
     }

@@ -98,6 +98,8 @@ def measure(
 def _alone(given: argparse.Namespace, folder: Path, cores: tuple[int, int]) -> list[judge.Row]:
     """The lines about Homing alone that were asked for."""
     found: list[judge.Row] = []
+    if "homing" not in given.servers:
+        return found
     if "change" in given.loads:
         found.append(alone.change(folder, cores, rounds=3))
     if "memory" in given.loads:
