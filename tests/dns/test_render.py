@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from homing.dns.edns import Option, option
 from homing.dns.lookup import Zones, answer
-from homing.dns.message import HEADER_SIZE, parse_query
+from homing.dns.message import HEADER_SIZE, Answer, Rcode, parse_query
 from homing.dns.render import render
 from homing.model.name import Name
 from homing.model.rrset import RRType
 from homing.model.zone import zone
 from tests.dns.corpus import corpus
-from tests.dns.zones import ORIGIN, RRSETS, SOA, addresses, names, sample, serving
+from tests.dns.zones import ORIGIN, RRSETS, SOA, addresses, alias, names, sample, serving
 
 SAMPLE, CORPUS = sample(), corpus()
 ROOM = serving(
@@ -36,13 +36,15 @@ def spelled(name: Name, chance: random.Random) -> Name:
     )  # fmt: skip
 
 
-def behind(zones: Zones, name: Name, rtype: int, *, udp: bool) -> bytes:
-    """The header and all that stands behind the question."""
+def behind(zones: Zones, name: Name, rtype: int, *, udp: bool) -> tuple[bytes, list[str]]:
+    """The header and all that stands behind the question, as octets and as rdata that dnspython reads."""
     question = name.wire + rtype.to_bytes(2) + b"\0\1"
     query = parse_query(b"\0\1\0\0\0\1\0\0\0\0\0\1" + question + b"\0\0\x29\x04\xd0\0\0\0\0\0\0")
     message = render(query, answer(zones, query.question), udp=udp)
     assert message[HEADER_SIZE : HEADER_SIZE + len(question)] == question
-    return message[:HEADER_SIZE] + message[HEADER_SIZE + len(question) :]
+    told = dns.message.from_wire(message)
+    rdatas = [str(rdata) for section in (told.answer, told.authority, told.additional) for r in section for rdata in r]
+    return message[:HEADER_SIZE] + message[HEADER_SIZE + len(question) :], rdatas
 
 
 @settings(max_examples=400, deadline=None)
@@ -56,12 +58,23 @@ def behind(zones: Zones, name: Name, rtype: int, *, udp: bool) -> bytes:
 def test_what_stands_behind_the_question_does_not_depend_on_its_case(
     asked: tuple[Zones, Name], below: list[bytes], rtype: int, udp: bool, chance: random.Random
 ) -> None:
-    """For names that exist, and names below them, every spelling gets the same octets."""
+    """For names that exist, and names below them, every spelling gets the same octets and the same rdata."""
     zones, name = asked
     name = Name((*below, *name.labels))
     first = behind(zones, name, rtype, udp=udp)
     for _ in range(3):
         assert behind(zones, spelled(name, chance), rtype, udp=udp) == first
+
+
+def test_an_owner_that_ends_in_the_question_lends_nothing_to_rdata() -> None:
+    """Names in rdata keep the case of the zone, whatever stands between them and the question."""
+    query = parse_query(dns.message.make_query("q.EXAMPLE.net", "A").to_wire())
+    said = Answer(Rcode.NOERROR, answer=(*addresses("x.example.net", "192.0.2.1"), alias("z.test", "y.x.example.net")))
+    told = dns.message.from_wire(render(query, said, udp=True))
+    assert [item.to_text() for item in told.answer] == [
+        "x.EXAMPLE.net. 60 IN A 192.0.2.1",
+        "z.test. 60 IN CNAME y.x.example.net.",
+    ]
 
 
 def rendered(

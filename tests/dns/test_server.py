@@ -7,17 +7,21 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 
 import dns.asyncquery
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
 import pytest
 
 from homing.dns.authority import Authority
+from homing.dns.cookie import Cookies
+from homing.dns.engine.setup import Setup
 from homing.dns.message import Rcode
 from homing.dns.server import DnsServer
-from homing.dns.stats import Transport
+from homing.dns.stats import Event, Transport
 from homing.dns.tcp import TcpLimits
 from homing.effects.clock import ManualClock
 from homing.errors import ListenError
@@ -49,11 +53,11 @@ def full() -> Authority:
 
 @asynccontextmanager
 async def running(
-    authority: Authority, *, host: str = "127.0.0.1", limits: TcpLimits | None = None
+    authority: Authority, *, host: str = "127.0.0.1", limits: TcpLimits | None = None, setup: Setup | None = None
 ) -> AsyncIterator[tuple[DnsServer, tuple[str, int], Seen, ManualClock]]:
     """A server on a free port, what it told of its queries, and its clock."""
     clock = ManualClock()
-    server = DnsServer(authority, limits=limits, clock=clock, workers=WORKERS)
+    server = DnsServer(authority, limits=limits, clock=clock, workers=WORKERS, setup=setup)
     await server.listen([(host, 0)])
     try:
         yield server, server.addresses[0], Seen(server), clock
@@ -292,23 +296,108 @@ async def test_a_client_that_takes_no_responses_is_stopped_and_closed() -> None:
         sock.close()
 
 
-async def test_connections_are_limited_per_client_and_in_all() -> None:
-    """The connection above the limit is closed at once, those before stay, and a freed place can be taken again."""
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def connected(server: DnsServer, address: tuple[str, int], host: str = "127.0.0.1") -> Stream:
+    """A new connection that the server has seen, by the answer to its first query."""
+    stream = await asyncio.open_connection(*address, local_addr=(host, 0))
+    await asked(stream)
+    return stream
+
+
+async def asked(stream: Stream) -> dns.message.Message:
+    """The answer to a query on a connection."""
+    stream[1].write(framed(query("www.example.net")))
+    return await read_reply(stream[0])
+
+
+@pytest.mark.parametrize(
+    ("hosts", "used", "newcomer", "evicted"),
+    [
+        ((1, 1), 0, 1, 1),
+        ((2, 1, 1), 1, 1, 2),
+        ((1, 2, 3), 0, 4, 1),
+        ((1, 1, 2), 0, 3, 1),
+    ],
+)
+async def test_a_new_connection_takes_the_place_of_the_one_idle_longest(
+    hosts: tuple[int, ...], used: int, newcomer: int, evicted: int
+) -> None:
+    """Of its own where the client has all it may have, else of all; whoever completes a query stays."""
     async with running(full(), limits=TcpLimits(connections=3, per_client=2)) as (server, address, _, _):
-        first = await asyncio.open_connection(*address)
-        second = await asyncio.open_connection(*address)
-        await until(lambda: server.connections == 2)
-        third = await asyncio.open_connection(*address)
-        assert await closed(third[0])
-        other = await asyncio.open_connection(*address, local_addr=("127.0.0.2", 0))
-        await until(lambda: server.connections == 3)
-        beyond = await asyncio.open_connection(*address, local_addr=("127.0.0.3", 0))
-        assert await closed(beyond[0])
+        streams = [await connected(server, address, f"127.0.0.{host}") for host in hosts]
+        await asked(streams[used])
+        last = await connected(server, address, f"127.0.0.{newcomer}")
+        assert await closed(streams[evicted][0])
+        assert server.stats.events == {Event.CONNECTION_EVICTED: 1}
+        assert server.connections == len(hosts)
+        for index, stream in enumerate([*streams, last]):
+            if index != evicted:
+                assert (await asked(stream)).rcode() == dns.rcode.NOERROR
+            stream[1].close()
+
+
+async def test_a_freed_place_costs_nobody_another() -> None:
+    """Connections that end make room by themselves."""
+    async with running(full(), limits=TcpLimits(connections=2, per_client=2)) as (server, address, _, _):
+        first, second = [await connected(server, address) for _ in range(2)]
         first[1].close()
-        await until(lambda: server.connections == 2)
-        assert (await tcp(address, query("www.example.net"))).rcode() == dns.rcode.NOERROR
-        for _, writer in (second, third, other, beyond):
+        await until(lambda: server.connections == 1)
+        third = await connected(server, address)
+        assert (await asked(second)).rcode() == dns.rcode.NOERROR
+        assert not server.stats.events
+        for _, writer in (second, third):
             writer.close()
+
+
+async def test_a_slow_client_holds_no_place_when_others_come() -> None:
+    """Connections that never send anything give way to those that ask, however many there are."""
+    async with running(full(), limits=TcpLimits(connections=8, per_client=8)) as (server, address, _, _):
+        slow = [await asyncio.open_connection(*address, local_addr=("127.0.0.9", 0)) for _ in range(8)]
+        await until(lambda: server.connections == 8)
+        good = [await connected(server, address, f"127.0.0.{host}") for host in range(1, 9)]
+        for stream in good:
+            assert (await asked(stream)).rcode() == dns.rcode.NOERROR
+            stream[1].close()
+        for reader, writer in slow:
+            assert await closed(reader)
+            writer.close()
+
+
+async def test_tcp_clients_are_told_how_long_they_may_be_idle() -> None:
+    """The keepalive option is answered over TCP, in tenths of a second, and not over UDP (RFC 7828, section 3.3)."""
+    asking = query("www.example.net")
+    asking.use_edns(0, options=[dns.edns.GenericOption(dns.edns.OptionType(11), b"")])
+    async with running(full(), limits=TcpLimits(idle=12.5)) as (_, address, _, _):
+        assert [item.to_wire() for item in (await tcp(address, asking)).options] == [(125).to_bytes(2)]
+        assert (await udp(address, asking)).options == ()
+        assert (await tcp(address, query("www.example.net"))).options == ()
+
+
+@pytest.mark.parametrize("ask", [udp, tcp])
+async def test_addresses_take_turns(ask: Ask) -> None:
+    """Each answer starts with another address of the RRset."""
+    async with running(full()) as (_, address, _, _):
+        firsts = {str((await ask(address, query("www.example.net"))).answer[0][0]) for _ in range(40)}
+    assert firsts == {"192.0.2.1", "192.0.2.2"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("ask", [udp, tcp])
+async def test_cookies_are_made_for_the_address_of_the_client(host: str, ask: Ask) -> None:
+    """Over UDP and TCP, IPv4 and IPv6, with the time of the server's clock."""
+    if host == "::1" and not _has_ipv6():
+        pytest.skip("no IPv6 on the loopback interface")
+    cookies = Cookies(bytes(16))
+    asking = query("www.example.net")
+    asking.use_edns(0, options=[dns.edns.GenericOption(dns.edns.OptionType.COOKIE, bytes(8))])
+    async with running(full(), host=host, setup=Setup(bytes(16))) as (_, address, _, clock):
+        (told,) = (await ask(address, asking)).options
+        cookie = told.to_wire() or b""
+        made = int.from_bytes(cookie[12:16])
+        assert cookie == cookies.option(ip_address(host).packed, bytes(8), made)[4:]
+        assert made == int(clock.time()) or (WORKERS and time.time() - 60 < made <= time.time())
 
 
 async def test_rubbish_on_tcp_ends_the_connection() -> None:

@@ -160,9 +160,8 @@ class _Writer:
             if offset is not None:
                 end = index
                 break
-        from_zone = (
-            offset is None or known is self._from_zone
-        )  # an owner that ends in a pointer may end in the question
+        # An owner that ends in a pointer may end in the question.
+        from_zone = offset is None or known is self._from_zone
         for index in range(end):
             here, label = len(out), name.labels[index]
             if here <= _MAX_POINTER:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from homing.dns import chaos
-from homing.dns.cookie import Cookies, Standing
+from homing.dns.cookie import Cookies, CookieVerdict
 from homing.dns.edns import CLIENT_COOKIE, EXTENDED_ERRORS, Edns, ExtendedError, Option, option
 from homing.dns.lookup import TRANSFERS, Zones, answer
 from homing.dns.message import (
@@ -74,19 +74,20 @@ def respond(
     now: int = 0,
     manner: Manner = PLAIN,
     turn: int = 0,
+    idle: float | None = None,
 ) -> Reply | None:
     """The response; None where nothing may be answered.
 
     ``client`` is the client's address as 4 or 16 octets, empty for one that gets no cookies; ``now`` is seconds of Unix
-    time; ``turn`` is where address RRsets start. A query with TSIG is NOTAUTH: no key is known (RFC 8945, section
-    5.2.1).
+    time; ``turn`` is where address RRsets start; ``idle`` is how many seconds a TCP connection may be, for clients that
+    ask (RFC 7828). A query with TSIG is NOTAUTH: no key is known (RFC 8945, section 5.2.1).
     """
     try:
         query = parse_query(packet)
     except BadQuery as bad:
         return _turn_away(packet, bad, client, now, manner)
     said = answer_query(query, zones, manner)
-    options = options_for(query, said, client, now, manner) if query.edns is not None else b""
+    options = options_for(query, said, client, now, manner, idle=idle) if query.edns is not None else b""
     return Reply(render(query, said, udp=udp, options=options, turn=turn), said.rcode, query)
 
 
@@ -101,7 +102,16 @@ def answer_query(query: Query, zones: Zones, manner: Manner = PLAIN) -> Answer:
     return answer(zones, query.question)
 
 
-def options_for(query: Query, said: Answer, client: bytes, now: int, manner: Manner, *, cookie: bool = True) -> bytes:
+def options_for(
+    query: Query,
+    said: Answer,
+    client: bytes = b"",
+    now: int = 0,
+    manner: Manner = PLAIN,
+    *,
+    cookie: bool = True,
+    idle: float | None = None,
+) -> bytes:
     """The EDNS options of the response to a query with EDNS, the COOKIE last; without it when not ``cookie``."""
     edns = query.edns
     if edns is None:
@@ -109,6 +119,8 @@ def options_for(query: Query, said: Answer, client: bytes, now: int, manner: Man
     told = EXTENDED_ERRORS[reason] if (reason := _reason(query.question, said.rcode)) is not None else b""
     if edns.nsid and manner.nsid:
         told += option(Option.NSID, manner.nsid)
+    if edns.keepalive and idle is not None:
+        told += option(Option.KEEPALIVE, min(int(idle * 10), 0xFFFF).to_bytes(2))
     return told + _cookie(edns, client, now, manner) if cookie and edns.cookie is not None else told
 
 
@@ -133,7 +145,8 @@ def _turn_away(packet: bytes, bad: BadQuery, client: bytes, now: int, manner: Ma
     if rcode is None:
         assert edns is not None and edns.cookie is not None and manner.cookies is not None  # noqa: S101, PT018
         known = (
-            len(edns.cookie) == CLIENT_COOKIE or manner.cookies.verify(client, edns.cookie, now) is not Standing.WRONG
+            len(edns.cookie) == CLIENT_COOKIE
+            or manner.cookies.verify(client, edns.cookie, now) is not CookieVerdict.WRONG
         )
         rcode = Rcode.NOERROR if known else Rcode.BADCOOKIE
     elif rcode is Rcode.NOTIMP:
@@ -146,7 +159,7 @@ def _cookie(edns: Edns, client: bytes, now: int, manner: Manner) -> bytes:
     cookie, cookies = edns.cookie, manner.cookies
     if cookie is None or cookies is None or not client:
         return b""
-    if cookies.verify(client, cookie, now) is Standing.VALID:
+    if cookies.verify(client, cookie, now) is CookieVerdict.VALID:
         return option(Option.COOKIE, cookie)
     return cookies.option(client, cookie[:CLIENT_COOKIE], now)
 

@@ -54,7 +54,9 @@ class DnsServer:
         self._clock = clock or SystemClock()
         self._workers = workers
         self._setup = setup or Setup()
-        self._connections = Connections(authority, self._stats, limits or TcpLimits(), self._clock, primary)
+        self._connections = Connections(
+            authority, self._stats, limits or TcpLimits(), self._clock, primary, self._setup.manner
+        )
         self._udp: Pool | UdpListener | None = None
         self._listening: dict[tuple[str, int], _Listening] = {}
         self._numbers = 0
@@ -129,7 +131,9 @@ class DnsServer:
 
     async def _start(self) -> Pool | UdpListener:
         if not self._workers:
-            return UdpListener(self._authority, stats=self._stats, setup=self._setup, turned=self._answer)
+            return UdpListener(
+                self._authority, stats=self._stats, setup=self._setup, clock=self._clock, turned=self._answer
+            )
         pool = Pool(
             self._authority, self._workers, stats=self._stats, setup=self._setup, clock=self._clock, turned=self._turned
         )
