@@ -21,6 +21,7 @@ from homing.app.dns.figures import SHOWN, DnsFigures, build_figures
 from homing.app.dns.files import Found, Progress, ZoneFiles
 from homing.app.dns.local import answering
 from homing.app.dns.versions import Remembered
+from homing.app.listening import listening
 from homing.app.notify import notify_service_manager
 from homing.dns.authority import Authority
 from homing.dns.server import DnsServer
@@ -67,7 +68,6 @@ class FileServer:
         self._server: DnsServer | None = None
         self.authority = Authority()
         self.started = self._clock.time()
-        self.dns_listen: tuple[str, ...] = ()
         self.web_listen: tuple[str, ...] = ()
 
     @property
@@ -79,6 +79,11 @@ class FileServer:
     def broken(self) -> tuple[str, ...]:
         """What is wrong with the files now, a sentence each."""
         return tuple(str(error) for error in self._errors)
+
+    @property
+    def dns_listen(self) -> tuple[str, ...]:
+        """Where it serves now."""
+        return tuple(told(*address) for address in self._server.addresses) if self._server is not None else ()
 
     @property
     def stats(self) -> Stats:
@@ -192,10 +197,11 @@ class FileServer:
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncGenerator[None, None]:
         async with contextlib.AsyncExitStack() as stack:
-            server = await self._open_server()
+            server = DnsServer(self.authority, clock=self._clock, workers=self._options.workers)
             stack.push_async_callback(server.aclose)
+            pairs = [(host, self._options.port) for host in self._options.bind]
+            await stack.enter_async_context(listening(server, pairs, self._clock))
             self._server = server
-            self.dns_listen = tuple(told(*address) for address in server.addresses)
             figures = lambda: msgspec.json.encode(self.figures())  # noqa: E731 - two users, one line
             await stack.enter_async_context(answering(self._options.state, figures))
             if self._options.web:
@@ -211,16 +217,10 @@ class FileServer:
                     broken=lambda: len(self._errors),
                 )
                 page = WebServer(self.view, ready=lambda: None, metrics=metrics, documents={"/dns": self.figures})
-                listening = await page.start(list(self._options.web))
+                addresses = await page.start(list(self._options.web))
                 stack.push_async_callback(page.aclose)
-                self.web_listen = tuple(told(*address) for address in listening)
+                self.web_listen = tuple(told(*address) for address in addresses)
             yield
-
-    async def _open_server(self) -> DnsServer:
-        """The one place that knows how many processes answer and how all addresses are written."""
-        server = DnsServer(self.authority, clock=self._clock, workers=self._options.workers)
-        await server.listen([(host, self._options.port) for text in self._options.bind for host in _hosts(text)])
-        return server
 
     def figures(self) -> DnsFigures:
         """What was counted until now."""
@@ -314,17 +314,6 @@ def _why_none(found: Found) -> tuple[str, str]:
     if found.errors:
         return f"{len(found.errors)} zone files are wrong, as told above", "correct them; homing dns check says more"
     return "the folders hold no *.zone file", "name a master file with --zone-file, or another folder with --zone-dir"
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    """An empty address stands for all of the machine, in both families if it has both."""
-    if text:
-        return (text,)
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM):
-            return ("0.0.0.0", "::")
-    except OSError:
-        return ("0.0.0.0",)
 
 
 def _records(zone: Zone) -> int:
