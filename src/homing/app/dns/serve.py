@@ -81,11 +81,6 @@ class FileServer:
         return tuple(str(error) for error in self._errors)
 
     @property
-    def dns_listen(self) -> tuple[str, ...]:
-        """Where it serves now."""
-        return tuple(told(*address) for address in self._server.addresses) if self._server is not None else ()
-
-    @property
     def stats(self) -> Stats:
         """What was counted until now."""
         return self._server.stats if self._server is not None else Stats()
