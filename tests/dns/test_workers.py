@@ -16,6 +16,7 @@ from pathlib import Path
 import dns.asyncquery
 import dns.message
 import dns.rcode
+import dns.rrset
 import pytest
 
 import homing
@@ -195,8 +196,9 @@ async def test_signed_queries_and_transfers_reach_the_primary() -> None:
     primary = Primary(authority, SystemClock(), access=BY_KEY, keys=Keyring((KEY,)))
     async with serving(authority, primary=primary) as server:
         host, port = server.addresses[0]
-        for fqdn, rtype in (("www.example.net", "A"), ("example.net", "IXFR")):
-            query = dns.message.make_query(fqdn, rtype)
+        plain, transfer = dns.message.make_query("www.example.net", "A"), dns.message.make_query("example.net", "IXFR")
+        transfer.authority.append(dns.rrset.from_text("example.net.", 0, "IN", "SOA", ". . 1 0 0 0 0"))
+        for query in (plain, transfer):
             query.use_tsig(THEIRS)
             reply = await dns.asyncquery.udp(query, host, timeout=5, port=port)
             assert reply.rcode() == dns.rcode.NOERROR

@@ -101,8 +101,12 @@ class WebSettings(Strict, frozen=True):
 
 
 class ZoneSettings(Strict, frozen=True):
-    """[zones."example.org"]: a zone of the built-in server. Times in seconds."""
+    """[zones."example.org"]: a zone of the built-in server. Times in seconds.
 
+    ``file`` is a master file that gives SOA, NS and all that follows no address; the other keys do not go with it.
+    """
+
+    file: str = ""
     ns: tuple[str, ...] = ()
     email: str = ""
     ttl: Ttl = 30

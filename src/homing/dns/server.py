@@ -131,7 +131,9 @@ class DnsServer:
 
     async def _start(self) -> Pool | UdpListener:
         if not self._workers:
-            return UdpListener(self._authority, stats=self._stats, setup=self._setup, turned=self._answer)
+            return UdpListener(
+                self._authority, stats=self._stats, setup=self._setup, clock=self._clock, turned=self._answer
+            )
         pool = Pool(
             self._authority, self._workers, stats=self._stats, setup=self._setup, clock=self._clock, turned=self._turned
         )

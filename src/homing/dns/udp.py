@@ -11,6 +11,7 @@ from homing.dns.engine.answers import Answers, Client
 from homing.dns.engine.batch import udp_socket
 from homing.dns.engine.setup import Setup
 from homing.dns.stats import Stats
+from homing.effects.clock import Clock
 
 Turned = Callable[[bytes, Client], bytes]
 """Answers a packet that only the primary can."""
@@ -19,9 +20,17 @@ Turned = Callable[[bytes, Client], bytes]
 class UdpListener:
     """Answers what reaches the sockets it is given."""
 
-    def __init__(self, authority: Authority, *, stats: Stats, setup: Setup, turned: Turned) -> None:
+    def __init__(self, authority: Authority, *, stats: Stats, setup: Setup, clock: Clock, turned: Turned) -> None:
         self._authority = authority
-        self._answers = Answers(authority.zones, stats=stats, manner=setup.manner, limit=setup.limit, forward=turned)
+        self._answers = Answers(
+            authority.zones,
+            stats=stats,
+            manner=setup.manner,
+            limit=setup.limit,
+            forward=turned,
+            wall=clock.time,
+            monotonic=clock.monotonic,
+        )
         self._loop = asyncio.get_running_loop()
         self._sockets: dict[int, socket.socket] = {}
         self._unlisten = authority.listen(lambda change: self._answers.update(authority.zones, change))

@@ -12,7 +12,7 @@ from homing.errors import ModelError, ProviderBusy, ProviderRefused, StoreError
 from homing.model.address import Address
 from homing.model.name import Name
 from homing.model.rrset import FAMILIES, RRset, RRType, address_rrsets, rrset
-from homing.model.zone import Soa, Zone, succeed, zone
+from homing.model.zone import Soa, Zone, serial_gt, succeed, zone
 from homing.plan import NameChange
 from homing.providers.base import Traits
 
@@ -22,11 +22,15 @@ Save = Callable[[Zone], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class ZoneTemplate:
-    """A zone as the settings give it: all that does not follow addresses. ``static`` holds NS, glue and the like."""
+    """A zone as the settings give it: all that does not follow addresses. ``static`` holds NS, glue and the like.
+
+    ``serial`` is that of a master file: the zone's is never before it.
+    """
 
     origin: Name
     soa: Soa
     static: tuple[RRset, ...]
+    serial: int | None = None
 
 
 def zone_template(
@@ -165,9 +169,11 @@ class ZoneProvider:
         else:
             kept = (item for item in self._dynamic(old) if wanted is None or item.key in wanted)
             new = succeed(old, (*template.static, *kept), template.soa)
+        if template.serial is not None and serial_gt(template.serial, new.serial):
+            new = replace(new, serial=template.serial)
         if new is not old:
             await self._save(new)
-        self._authority.publish(new)
+        self._authority.publish(new, renumbered=template.serial is not None)
 
     def _dynamic(self, zone: Zone) -> tuple[RRset, ...]:
         return tuple(item for item in zone.rrsets() if item.type in FAMILIES and item.key not in self._static)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from homing.dns.authority import Change
-from homing.dns.cookie import Standing
+from homing.dns.cookie import CookieVerdict
 from homing.dns.engine.limit import RateLimit, RateLimiter
 from homing.dns.engine.names import FLAVOURS, Denials, Entry, Names
 from homing.dns.lookup import Zones
@@ -246,9 +246,7 @@ class Answers:
 
     def settle(self) -> Stats:
         """Add up what was counted; to be called about once a second, for it goes through all that is learned."""
-        hits = self._count(self.cache.values())
-        self.stats.events[Event.CACHE_HIT] += hits
-        self._credit = max(_ADMIT, hits)
+        self._credit = max(_ADMIT, self._count_hits())
         for table in self._tables:
             self._count(table.values())
         self._count_denials()
@@ -408,7 +406,7 @@ class Answers:
         if edns is None or edns.cookie is None or self._manner.cookies is None:
             return False
         verdict = self._manner.cookies.verify(self._batch.packed(slot), edns.cookie, int(self._wall()))
-        return verdict is not Standing.WRONG
+        return verdict is not CookieVerdict.WRONG
 
     def _held_back(self, query: bytes, slot: int) -> bytes | None:
         """What a client over its rate gets: nothing, or now and then TC, and its cookie."""
@@ -435,10 +433,14 @@ class Answers:
         self.cache[query] = Cached(message, kind)
 
     def _empty_cache(self) -> None:
-        hits = self._count(self.cache.values())
-        self.stats.events[Event.CACHE_HIT] += hits
-        self._credit = max(self._credit, hits)
+        self._credit = max(self._credit, self._count_hits())
         self.cache.clear()
+
+    def _count_hits(self) -> int:
+        hits = self._count(self.cache.values())
+        if hits:
+            self.stats.events[Event.CACHE_HIT] += hits
+        return hits
 
     def _count_denials(self) -> None:
         for denials in self._denied:
