@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from homing.dns import chaos
-from homing.dns.cookie import Cookies, Standing
+from homing.dns.cookie import Cookies, CookieVerdict
 from homing.dns.edns import CLIENT_COOKIE, EXTENDED_ERRORS, Edns, ExtendedError, Option, option
 from homing.dns.lookup import TRANSFERS, Zones, answer
 from homing.dns.message import (
@@ -145,7 +145,8 @@ def _turn_away(packet: bytes, bad: BadQuery, client: bytes, now: int, manner: Ma
     if rcode is None:
         assert edns is not None and edns.cookie is not None and manner.cookies is not None  # noqa: S101, PT018
         known = (
-            len(edns.cookie) == CLIENT_COOKIE or manner.cookies.verify(client, edns.cookie, now) is not Standing.WRONG
+            len(edns.cookie) == CLIENT_COOKIE
+            or manner.cookies.verify(client, edns.cookie, now) is not CookieVerdict.WRONG
         )
         rcode = Rcode.NOERROR if known else Rcode.BADCOOKIE
     elif rcode is Rcode.NOTIMP:
@@ -158,7 +159,7 @@ def _cookie(edns: Edns, client: bytes, now: int, manner: Manner) -> bytes:
     cookie, cookies = edns.cookie, manner.cookies
     if cookie is None or cookies is None or not client:
         return b""
-    if cookies.verify(client, cookie, now) is Standing.VALID:
+    if cookies.verify(client, cookie, now) is CookieVerdict.VALID:
         return option(Option.COOKIE, cookie)
     return cookies.option(client, cookie[:CLIENT_COOKIE], now)
 
