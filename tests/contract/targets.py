@@ -9,12 +9,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from homing.dns.authority import Authority
-from homing.effects.clock import ManualClock
+from homing.dns.authority import Authority, Change
+from homing.effects.clock import SystemClock
 from homing.effects.http import HttpClient
 from homing.effects.secret import secret_from_text
 from homing.model.name import Name, parse_name
-from homing.model.zone import Zone
 from homing.providers.base import Provider
 from homing.providers.dyndns2 import Dyndns2
 from homing.providers.gandi import Gandi
@@ -115,11 +114,11 @@ async def own_zone(_: pytest.FixtureRequest, __: HttpClient) -> AsyncIterator[Ta
     origin = parse_name(DOMAIN)
     authority = Authority()
 
-    async def save(zone: Zone) -> None:
+    async def save(change: Change) -> None:
         """No disk in this test."""
 
     template = zone_template(origin, {origin.prefixed("ns1"): [IPv4Address("192.0.2.53")]}, origin.prefixed("admin"))
-    provider = ZoneProvider("p", authority, [template], save, ManualClock())
+    provider = ZoneProvider("p", authority, [template], save, SystemClock())
     await provider.start()
 
     async def held(name: Name) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -12,11 +12,13 @@ import pytest
 
 from homing.dns.authority import Authority
 from homing.dns.server import DnsServer
+from homing.dns.transfers.journal import Step
 from homing.dns.transfers.notify import Notifier
-from homing.dns.transfers.primary import Primary, Response, Transferred
+from homing.dns.transfers.primary import Primary
 from homing.dns.transfers.secondary import Secondary
 from homing.dns.transfers.transfer import Access, Kind, Rule
 from homing.dns.transfers.tsig import Keyring, tsig_key
+from homing.dns.transfers.turns import Response, Transferred
 from homing.effects.clock import SystemClock
 from homing.model.zone import Soa, Zone, succeed, zone
 from tests.dns.secondaries import ALGORITHM, KEY_NAME, SECRET, SecondaryServer
@@ -88,7 +90,9 @@ class Running:
 
 
 @asynccontextmanager
-async def primary(port: int, secondary_port: int, start: Zone, journal: bytes | None = None) -> AsyncIterator[Running]:
+async def primary(
+    port: int, secondary_port: int, start: Zone, journal: Iterable[Step] | None = None
+) -> AsyncIterator[Running]:
     """The server with one zone, telling one secondary."""
     authority = Authority()
     transfers: list[Transferred] = []
@@ -144,7 +148,7 @@ async def test_a_secondary_follows_by_ixfr_only(program: str, tmp_path: Path) ->
             assert {item.kind for item in followed} == {Kind.STEPS}
             journal = first.primary.journal(ORIGIN)
             assert journal is not None
-            stored = journal.to_bytes()
+            stored = journal.steps
         async with primary(port, server.port, version, stored) as second:
             for index in range(CHANGES * 3 // 4, CHANGES):
                 version = second.change(index)

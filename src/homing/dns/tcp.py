@@ -11,7 +11,8 @@ from ipaddress import IPv6Address, ip_address
 from homing.dns.authority import Authority
 from homing.dns.respond import Reply, respond, seen
 from homing.dns.stats import Stats, Transport
-from homing.dns.transfers.primary import TURNED_AWAY, Primary, Response
+from homing.dns.transfers.primary import TURNED_AWAY, Primary
+from homing.dns.transfers.turns import Response
 from homing.effects.clock import Clock
 
 _FRAME = 2
