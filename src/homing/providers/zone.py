@@ -83,7 +83,7 @@ class ZoneProvider:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._waiting: dict[Name, list[_Waiting]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], list[_Waiting]] = {}
 
     @property
     def name(self) -> str:
@@ -157,7 +157,7 @@ class ZoneProvider:
         gathered.append(waiting)
         if len(gathered) == 1:
             task = asyncio.get_running_loop().create_task(self._advance(old.origin))
-            self._tasks.add(task)
+            self._tasks[task] = gathered
             task.add_done_callback(lambda task: self._ended(task, gathered))
         await waiting.done
 
@@ -170,7 +170,10 @@ class ZoneProvider:
                 await self._publish(Change(old, new, ZoneDiff((), ())))
 
     async def aclose(self) -> None:
-        """End what is under way; the zones stay served until the server ends."""
+        """Let changes that somebody waits for come to their end; the zones stay served until the server ends."""
+        for task, gathered in self._tasks.items():
+            if all(item.done.done() for item in gathered):
+                task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _advance(self, origin: Name) -> None:
@@ -181,7 +184,7 @@ class ZoneProvider:
 
     def _ended(self, task: asyncio.Task[None], gathered: list[_Waiting]) -> None:
         """Hand a fault of our own to those who wait; without one nobody does any more."""
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         fault = None if task.cancelled() else task.exception()
         for item in gathered:
             if fault is not None:
