@@ -35,10 +35,11 @@ from homing.dns.transfers.turns import Ending, TransferLimits, Transferred
 from homing.effects.clock import Clock, SystemClock
 from homing.model.name import parse_name
 from homing.model.zone import Zone, succeed
-from tests.dns.secondaries import ALGORITHM, KEY_NAME, SECRET, ZONE
 from tests.dns.test_journal import Content, history
 from tests.dns.test_server import framed, full, until
 from tests.dns.zones import ORIGIN, Seen, addresses
+from tests.dns_servers import ALGORITHM, KEY_NAME, ZONE
+from tests.dns_servers import KEY as SECRET
 
 KEY = tsig_key(KEY_NAME, ALGORITHM, SECRET)
 THEIRS = dns.tsig.Key(KEY_NAME, SECRET, ALGORITHM)
