@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import socket
 import sqlite3
@@ -66,7 +67,7 @@ def steps(daemon: Daemon, since: int) -> int:
     """How many SOAs an IXFR from this serial brings: 2 more than twice the steps, 2 for a whole zone."""
     host, port = daemon.dns
     query = dns.message.make_query(ZONE, "IXFR")
-    query.authority.append(dns.rrset.from_text(ZONE, 0, "IN", "SOA", f". . {since} 0 0 0 0"))
+    query.authority.append(dns.rrset.from_text(f"{ZONE}.", 0, "IN", "SOA", f". . {since} 0 0 0 0"))
     answer = dns.query.tcp(query, host, port=port, timeout=5, one_rr_per_rrset=True)
     return sum(item.rdtype == dns.rdatatype.SOA for item in answer.answer)
 
@@ -75,8 +76,12 @@ def moved(daemon: Daemon, world: StandInInternet, *addresses: object) -> int:
     """The serial once the own name has followed the WAN through these addresses."""
     for address in addresses:
         world.move(address)  # type: ignore[arg-type]
-        until(lambda address=address: daemon.answers(OWN) == {str(address)}, 10, f"{OWN} is {address}")
+        until(functools.partial(_holds, daemon, str(address)), 10, f"{OWN} is {address}")
     return serial(daemon)
+
+
+def _holds(daemon: Daemon, address: str) -> bool:
+    return daemon.answers(OWN) == {address}
 
 
 def test_a_restart_goes_on_with_serial_and_journal(world: StandInInternet, tmp_path: Path) -> None:
@@ -174,6 +179,10 @@ def test_a_damaged_journal_is_told_and_dropped(world: StandInInternet, tmp_path:
         assert steps(daemon, last) == 4
 
 
+def _told(daemon: Daemon, text: str, times: int) -> bool:
+    return daemon.log.count(text) == times
+
+
 KEYED = """transfer = ["key ns2"]
 [[dns.keys]]
 name = "ns2"
@@ -211,12 +220,12 @@ def test_sighup_takes_over_who_may_transfer_and_what_is_in_the_catalog(world: St
         home = house(tmp_path, world)
         before = home.config.read_text()
         with home.up() as daemon:
-            assert transfer(daemon)
+            assert transfer(daemon).get_soa().serial == serial(daemon)
             for number, zones in enumerate(((), ("other.test",), ()), 1):
                 more = "".join(f'[zones."{zone}"]\n' for zone in zones)
                 home.write(before.replace('transfer = ["127.0.0.1"]\n', follows) + more)
                 daemon.send(signal.SIGHUP)
-                until(lambda number=number: daemon.log.count("taken over") == number, 10, "taken over")
+                until(functools.partial(_told, daemon, "configuration taken over", number), 10, "taken over")
                 catalog = transfer(daemon, "catalog.invalid")
                 listed = {rdata.to_text() for *_, rdata in catalog.iterate_rdatas("PTR")}
                 assert listed == {"home.arpa.", *(f"{zone}." for zone in zones)}

@@ -71,10 +71,10 @@ class Running:
 
     @property
     def kinds(self) -> set[str]:
-        """The kinds of the transfers that were finished since this was asked last."""
+        """The kinds of the transfers that brought something since this was asked last."""
         news = self.transfers.following.transfers - self.seen
         self.seen = Counter(self.transfers.following.transfers)
-        return {counted.kind for counted in news if counted.ending is Ending.DONE}
+        return {counted.kind for counted in news if counted.ending is Ending.DONE} - {Kind.CURRENT}
 
     async def publish(self, new: Zone, known: ZoneDiff | None = None) -> None:
         """Serve a version once it is on disk."""

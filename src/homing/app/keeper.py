@@ -104,6 +104,7 @@ class ZoneKeeper:
 
     async def settle(self) -> None:
         """Write down that nothing was served that is not on disk; the last thing of a run."""
+        await self._memory.zones(lambda _: None)  # what the disk refused before, it may take now
         exact = [
             origin
             for origin, kept in self._zones.items()
