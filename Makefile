@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench clean
+.PHONY: help setup run demo test lint types cover bench bench-dns soak clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,13 @@ types: $(DEV)
 
 bench: $(DEV) ## the numbers, as JSON under bench/results/
 	@$(BIN)/python -m bench.run $(ARGS)
+
+bench-dns: $(DEV) ## the DNS server beside Knot, NSD, BIND and CoreDNS: processor time an answer
+	@tests/install-peers
+	@$(BIN)/python -m bench.dns.run $(ARGS)
+
+soak: $(DEV) ## ten minutes of queries at full rate while the zone changes: no wrong answer, none lost, memory level
+	@$(BIN)/python -m bench.dns.soak $(ARGS)
 
 clean: ## forget the environment and the state of `make run`
 	@rm -rf $(VENV) .run .coverage*

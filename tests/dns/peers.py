@@ -53,8 +53,11 @@ class Peer:
 
 
 @contextmanager
-def peers(folder: Path, files: Files) -> Iterator[list[Peer]]:
-    """Knot, NSD and BIND, each serving all the files. Skips the test where one is not installed."""
+def peers(folder: Path, files: Files, *, cookies: str | None = None) -> Iterator[list[Peer]]:
+    """Knot, NSD and BIND, each serving all the files. Skips the test where one is not installed.
+
+    ``cookies`` is the secret that all make their cookies by, in hexadecimal digits.
+    """
     with ExitStack() as stack:
         found: list[Peer] = []
         for name, start in (("knotd", _knot), ("nsd", _nsd), ("named", _bind)):
@@ -63,10 +66,10 @@ def peers(folder: Path, files: Files) -> Iterator[list[Peer]]:
                 pytest.skip(f"{name} is not installed")
             home = folder / name
             home.mkdir()
-            port = _free_port()
+            port = free_port()
             log = stack.enter_context((home / "log").open("wb"))
-            process = subprocess.Popen([program, *start(home, port, files)], stdout=log, stderr=log, cwd=home)
-            stack.callback(_end, process)
+            process = subprocess.Popen([program, *start(home, port, files, cookies)], stdout=log, stderr=log, cwd=home)
+            stack.callback(end, process)
             peer = Peer(name, port)
             stack.callback(peer.close)
             found.append(peer)
@@ -75,36 +78,43 @@ def peers(folder: Path, files: Files) -> Iterator[list[Peer]]:
         yield found
 
 
-def _knot(home: Path, port: int, files: Files) -> list[str]:
+def _knot(home: Path, port: int, files: Files, cookies: str | None) -> list[str]:
     zones = "".join(f'  - domain: "{origin}."\n    file: "{path}"\n' for origin, path in files.items())
+    module = "" if cookies is None else f"mod-cookies:\n  - id: shared\n    secret: 0x{cookies}\n"
+    used = "" if cookies is None else "    global-module: mod-cookies/shared\n"
     (home / "knot.conf").write_text(
         f'server:\n  listen: 127.0.0.1@{port}\n  rundir: "{home}"\n  udp-workers: 1\n  tcp-workers: 1\n'
         f'  background-workers: 1\nlog:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: "{home}"\n'
-        f'template:\n  - id: default\n    storage: "{home}"\n    zonefile-sync: -1\n    journal-content: none\n'
-        f"zone:\n{zones}"
+        f'{module}template:\n  - id: default\n    storage: "{home}"\n    zonefile-sync: -1\n    journal-content: none\n'
+        f"{used}zone:\n{zones}"
     )
     return ["-c", str(home / "knot.conf"), "-s", str(home / "knot.sock")]
 
 
-def _nsd(home: Path, port: int, files: Files) -> list[str]:
+def _nsd(home: Path, port: int, files: Files, cookies: str | None) -> list[str]:
     zones = "".join(f'zone:\n  name: "{origin}"\n  zonefile: "{path}"\n' for origin, path in files.items())
+    if cookies is not None:
+        (home / "cookies").write_text(f"{cookies}\n")
     (home / "nsd.conf").write_text(
         f'server:\n  ip-address: 127.0.0.1@{port}\n  server-count: 1\n  username: ""\n  zonesdir: "{home}"\n'
         f'  database: ""\n  pidfile: "{home}/pid"\n  xfrdfile: "{home}/xfrd"\n  zonelistfile: "{home}/zones"\n'
         f'  xfrdir: "{home}"\n  cookie-secret-file: "{home}/cookies"\n  rrl-ratelimit: 0\n  verbosity: 1\n'
+        f"  answer-cookie: {'no' if cookies is None else 'yes'}\n"
         f"remote-control:\n  control-enable: no\n{zones}"
     )
     return ["-d", "-c", str(home / "nsd.conf")]
 
 
-def _bind(home: Path, port: int, files: Files) -> list[str]:
+def _bind(home: Path, port: int, files: Files, cookies: str | None) -> list[str]:
     zones = "".join(f'zone "{origin}" {{ type primary; file "{path}"; }};\n' for origin, path in files.items())
+    shared = "" if cookies is None else f'  cookie-algorithm siphash24; cookie-secret "{cookies}";'
     (home / "named.conf").write_text(
         f'options {{ directory "{home}"; pid-file "{home}/pid"; session-keyfile "{home}/session.key";\n'
         f"  listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; recursion no; notify no;\n"
         "  dnssec-validation no; check-integrity no; check-names primary ignore; check-mx ignore; check-wildcard no;\n"
         "  check-sibling no; empty-zones-enable no; minimal-responses yes;\n"
-        "  zero-no-soa-ttl no; };\n"
+        "  zero-no-soa-ttl no;\n"
+        f"{shared} }};\n"
         f"controls {{ }};\n{zones}"
     )
     return ["-g", "-n", "1", "-c", str(home / "named.conf")]
@@ -122,7 +132,8 @@ def _await(peer: Peer, files: Files, log: Path) -> None:
             time.sleep(0.05)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a server to end, and make it after 10 s."""
     process.terminate()
     try:
         process.wait(10)
@@ -131,7 +142,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free for UDP and TCP now."""
     with socket.socket() as tcp:
         tcp.bind(("127.0.0.1", 0))

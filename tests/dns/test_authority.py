@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.dns.authority import Authority, Change
+from homing.dns.lookup import Zones
 from homing.dns.message import Rcode
 from homing.errors import ModelError
-from homing.model.name import parse_name
-from homing.model.rrset import RRset
+from homing.model.name import Name, parse_name
+from homing.model.rrset import RRset, RRType
 from homing.model.zone import Zone, ZoneDiff, serial_add, succeed, zone
 from tests.dns.zones import ORIGIN, SOA, addresses, ask
 
@@ -92,6 +93,37 @@ def test_serial_and_content_change_together(wrong: Zone) -> None:
     assert authority.zone(ORIGIN) is FIRST
 
 
+def test_many_zones_change_in_one_swap_or_not_at_all() -> None:
+    """Listeners hear each change; when one zone of many is wrong, all stay as they were."""
+    authority = Authority()
+    authority.publish(FIRST)
+    others = [zone(parse_name(f"{label}.test"), 1, SOA, ()) for label in "ab"]
+    heard: list[Change] = []
+    authority.listen(heard.append)
+    assert authority.replace((FIRST, *others), (parse_name("unknown.test"),)) == 2
+    assert authority.replace((), (ORIGIN,)) == 0
+    assert heard == [Change(None, others[0]), Change(None, others[1]), Change(FIRST, None)]
+    before = authority.zones
+    wrong = zone(others[0].origin, 1, SOA, addresses("a.test", "192.0.2.1"))
+    with pytest.raises(ModelError, match="with a change of content"):
+        authority.replace((FIRST, wrong))
+    assert authority.zones is before
+
+
+def test_in_a_swap_a_serial_may_grow_alone_and_zones_may_be_awaited() -> None:
+    """An operator who raises the serial of a file sees it served; a zone that is awaited is SERVFAIL."""
+    authority = Authority()
+    authority.publish(FIRST)
+    late = parse_name("late.test")
+    assert authority.replace((zone(ORIGIN, 8, SOA, FIRST.rrsets()),), (), (late,)) == 1
+    served = authority.zone(ORIGIN)
+    assert served is not None
+    assert served.serial == 8
+    assert ask(authority.zones, "www.late.test").rcode is Rcode.SERVFAIL
+    authority.replace((), (late,))
+    assert ask(authority.zones, "www.late.test").rcode is Rcode.REFUSED
+
+
 contents = st.lists(
     st.sampled_from([addresses(f"{label}.example.net", f"192.0.2.{last}")[0] for label in "ab" for last in (1, 2)]),
     unique_by=lambda item: item.key,
@@ -113,3 +145,24 @@ def test_the_serial_grows_with_content_and_only_then(versions: list[list[RRset]]
         assert authority.publish(new) is changed
         assert new.serial == serial_add(current.serial, int(changed))
         current = new
+
+
+ORIGINS = [parse_name(text) for text in (".", "test", "a.test", "b.test", "deep.a.test")]
+
+
+@given(st.frozensets(st.sampled_from(ORIGINS)), st.lists(st.tuples(st.sampled_from(ORIGINS), st.booleans())))
+def test_zones_changed_one_by_one_answer_like_zones_built_whole(
+    awaited: frozenset[Name], edits: list[tuple[Name, bool]]
+) -> None:
+    """Whatever comes and goes, and whatever was awaited."""
+    zones = Zones(awaited=awaited)
+    for origin, comes in edits:
+        zones = zones.with_zone(zone(origin, 1, SOA, ())) if comes else zones.without(origin)
+        built = Zones(zones.loaded, zones.awaited)
+        assert zones == built
+        for known in ORIGINS:
+            for name in (known, known.prefixed("www")):
+                assert (zones.find(name), zones.find(name, RRType.DS)) == (
+                    built.find(name),
+                    built.find(name, RRType.DS),
+                )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import dns.zone
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dns.zone
 from homing.dns.master import load_zone, load_zones, read_zone
 from homing.errors import ConfigError
 from homing.model.name import parse_name

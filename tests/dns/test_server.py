@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 
 import dns.asyncquery
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
 import pytest
 
 from homing.dns.authority import Authority
+from homing.dns.cookie import Cookies, Standing
+from homing.dns.engine.setup import Setup
 from homing.dns.message import Rcode
 from homing.dns.server import DnsServer
-from homing.dns.stats import Stats, Transport
+from homing.dns.stats import Event, Transport
 from homing.dns.tcp import TcpLimits
 from homing.effects.clock import ManualClock
 from homing.errors import ListenError
@@ -25,6 +30,18 @@ from homing.model.zone import succeed
 from tests.dns.zones import ORIGIN, Seen, addresses, sample
 
 LOOPBACK = ("127.0.0.1", 0)
+
+WORKERS = 0
+"""How many processes the servers of a test answer by."""
+
+
+@pytest.fixture(autouse=True, params=["batches", "plain", "workers"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every claim holds for each way of answering: in batches, packet by packet, and by processes of their own."""
+    if request.param == "plain":
+        monkeypatch.setattr("homing.dns.engine.batch.can_batch", lambda: False)
+    monkeypatch.setattr("tests.dns.test_server.WORKERS", 2 if request.param == "workers" else 0)
+    return str(request.param)
 
 
 def full() -> Authority:
@@ -37,15 +54,14 @@ def full() -> Authority:
 
 @asynccontextmanager
 async def running(
-    authority: Authority, *, host: str = "127.0.0.1", limits: TcpLimits | None = None
+    authority: Authority, *, host: str = "127.0.0.1", limits: TcpLimits | None = None, setup: Setup | None = None
 ) -> AsyncIterator[tuple[DnsServer, tuple[str, int], Seen, ManualClock]]:
     """A server on a free port, what it told of its queries, and its clock."""
-    stats = Stats()
     clock = ManualClock()
-    server = DnsServer(authority, stats=stats, limits=limits, clock=clock)
+    server = DnsServer(authority, limits=limits, clock=clock, workers=WORKERS, setup=setup)
     await server.listen([(host, 0)])
     try:
-        yield server, server.addresses[0], Seen(stats), clock
+        yield server, server.addresses[0], Seen(server), clock
     finally:
         await server.aclose()
 
@@ -155,12 +171,14 @@ async def test_a_truncated_answer_is_whole_by_tcp() -> None:
 async def test_servfail_until_ready_then_answers() -> None:
     """The sockets answer SERVFAIL before the first zone and follow each change at once."""
     authority = Authority()
-    async with running(authority) as (_, address, _, _):
+    async with running(authority) as (server, address, _, _):
         codes = [(await udp(address, query("www.example.net"))).rcode()]
         first = sample().loaded[ORIGIN]
         authority.publish(first)
+        await server.synced()
         codes.append((await udp(address, query("www.example.net"))).rcode())
         authority.publish(succeed(first, addresses("new.example.net", "192.0.2.9")))
+        await server.synced()
         codes.append((await udp(address, query("www.example.net"))).rcode())
     assert codes == [dns.rcode.SERVFAIL, dns.rcode.NOERROR, dns.rcode.NXDOMAIN]
 
@@ -279,23 +297,109 @@ async def test_a_client_that_takes_no_responses_is_stopped_and_closed() -> None:
         sock.close()
 
 
-async def test_connections_are_limited_per_client_and_in_all() -> None:
-    """The connection above the limit is closed at once, those before stay, and a freed place can be taken again."""
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def connected(server: DnsServer, address: tuple[str, int], host: str = "127.0.0.1") -> Stream:
+    """A new connection that the server has seen, by the answer to its first query."""
+    stream = await asyncio.open_connection(*address, local_addr=(host, 0))
+    await asked(stream)
+    return stream
+
+
+async def asked(stream: Stream) -> dns.message.Message:
+    """The answer to a query on a connection."""
+    stream[1].write(framed(query("www.example.net")))
+    return await read_reply(stream[0])
+
+
+@pytest.mark.parametrize(
+    ("hosts", "used", "newcomer", "evicted"),
+    [
+        ((1, 1), 0, 1, 1),
+        ((2, 1, 1), 1, 1, 2),
+        ((1, 2, 3), 0, 4, 1),
+        ((1, 1, 2), 0, 3, 1),
+    ],
+)
+async def test_a_new_connection_takes_the_place_of_the_one_idle_longest(
+    hosts: tuple[int, ...], used: int, newcomer: int, evicted: int
+) -> None:
+    """Of its own where the client has all it may have, else of all; whoever completes a query stays."""
     async with running(full(), limits=TcpLimits(connections=3, per_client=2)) as (server, address, _, _):
-        first = await asyncio.open_connection(*address)
-        second = await asyncio.open_connection(*address)
-        await until(lambda: server.connections == 2)
-        third = await asyncio.open_connection(*address)
-        assert await closed(third[0])
-        other = await asyncio.open_connection(*address, local_addr=("127.0.0.2", 0))
-        await until(lambda: server.connections == 3)
-        beyond = await asyncio.open_connection(*address, local_addr=("127.0.0.3", 0))
-        assert await closed(beyond[0])
+        streams = [await connected(server, address, f"127.0.0.{host}") for host in hosts]
+        await asked(streams[used])
+        last = await connected(server, address, f"127.0.0.{newcomer}")
+        assert await closed(streams[evicted][0])
+        assert server.stats.events == Counter({Event.CONNECTION_EVICTED: 1})
+        assert server.connections == len(hosts)
+        for index, stream in enumerate([*streams, last]):
+            if index != evicted:
+                assert (await asked(stream)).rcode() == dns.rcode.NOERROR
+            stream[1].close()
+
+
+async def test_a_freed_place_costs_nobody_another() -> None:
+    """Connections that end make room by themselves."""
+    async with running(full(), limits=TcpLimits(connections=2, per_client=2)) as (server, address, _, _):
+        first, second = [await connected(server, address) for _ in range(2)]
         first[1].close()
-        await until(lambda: server.connections == 2)
-        assert (await tcp(address, query("www.example.net"))).rcode() == dns.rcode.NOERROR
-        for _, writer in (second, third, other, beyond):
+        await until(lambda: server.connections == 1)
+        third = await connected(server, address)
+        assert (await asked(second)).rcode() == dns.rcode.NOERROR
+        assert not server.stats.events.total()
+        for _, writer in (second, third):
             writer.close()
+
+
+async def test_a_slow_client_holds_no_place_when_others_come() -> None:
+    """Connections that never send anything give way to those that ask, however many there are."""
+    async with running(full(), limits=TcpLimits(connections=8, per_client=8)) as (server, address, _, _):
+        slow = [await asyncio.open_connection(*address, local_addr=("127.0.0.9", 0)) for _ in range(8)]
+        await until(lambda: server.connections == 8)
+        good = [await connected(server, address, f"127.0.0.{host}") for host in range(1, 9)]
+        for stream in good:
+            assert (await asked(stream)).rcode() == dns.rcode.NOERROR
+            stream[1].close()
+        for reader, writer in slow:
+            assert await closed(reader)
+            writer.close()
+
+
+async def test_tcp_clients_are_told_how_long_they_may_be_idle() -> None:
+    """The keepalive option is answered over TCP, in tenths of a second, and not over UDP (RFC 7828, section 3.3)."""
+    asking = query("www.example.net")
+    asking.use_edns(0, options=[dns.edns.GenericOption(dns.edns.OptionType(11), b"")])
+    async with running(full(), limits=TcpLimits(idle=12.5)) as (_, address, _, _):
+        assert [item.to_wire() for item in (await tcp(address, asking)).options] == [(125).to_bytes(2)]
+        assert (await udp(address, asking)).options == ()
+        assert (await tcp(address, query("www.example.net"))).options == ()
+
+
+@pytest.mark.parametrize("ask", [udp, tcp])
+async def test_addresses_take_turns(ask: Ask) -> None:
+    """Each address of the RRset comes first in some answers."""
+    async with running(full()) as (_, address, _, _):
+        firsts = {str((await ask(address, query("www.example.net"))).answer[0][0]) for _ in range(20)}
+    assert firsts == {"192.0.2.1", "192.0.2.2"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("ask", [udp, tcp])
+async def test_cookies_are_made_for_the_address_of_the_client(host: str, ask: Ask) -> None:
+    """Over UDP and TCP, IPv4 and IPv6, by the secret of the setup."""
+    if host == "::1" and not _has_ipv6():
+        pytest.skip("no IPv6 on the loopback interface")
+    setup = Setup(bytes(range(16)))
+    asking = query("www.example.net")
+    asking.use_edns(0, options=[dns.edns.GenericOption(dns.edns.OptionType.COOKIE, b"cookie!!")])
+    async with running(full(), host=host, setup=setup) as (_, address, _, _):
+        for _ in range(3):
+            (told,) = (await ask(address, asking)).options
+            cookie = told.to_wire() or b""
+            made_at = int.from_bytes(cookie[12:16])
+            assert cookie[:8] == b"cookie!!"
+            assert Cookies(bytes(range(16))).verify(ip_address(host).packed, cookie, made_at) is Standing.VALID
 
 
 async def test_rubbish_on_tcp_ends_the_connection() -> None:

@@ -12,7 +12,8 @@ import dns.rdatatype
 from homing.dns.lookup import Zones, answer
 from homing.dns.message import Answer, Question, Rcode, RRClass
 from homing.dns.respond import respond
-from homing.dns.stats import Stats, Transport
+from homing.dns.server import DnsServer
+from homing.dns.stats import Transport
 from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset, RRType, address_rrsets, rrset, txt_rdata
 from homing.model.zone import Soa, Zone, zone
@@ -90,19 +91,19 @@ def names(zones: Zones) -> list[Name]:
 class Seen:
     """What a server counted so far, by transport and response code (None: no response)."""
 
-    def __init__(self, stats: Stats) -> None:
-        self._stats = stats
+    def __init__(self, server: DnsServer) -> None:
+        self._server = server
 
     def counts(self) -> Counter[tuple[Transport, Rcode | None]]:
         """The counts of this moment."""
         found: Counter[tuple[Transport, Rcode | None]] = Counter()
-        for seen, count in self._stats.queries.items():
+        for seen, count in self._server.stats.queries.items():
             found[seen.transport, seen.rcode] += count
         return found
 
     def total(self) -> int:
         """All queries."""
-        return self._stats.queries.total()
+        return self._server.stats.queries.total()
 
     def __getitem__(self, key: tuple[Transport, Rcode | None]) -> int:
         return self.counts()[key]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import idna
 
+from homing.app.dns.joined import Joined, read_joined, refuse_conflicts
 from homing.app.names import NameSpec
 from homing.app.settings import (
     Dyndns2Settings,
@@ -39,12 +40,16 @@ EVERYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 @dataclass(frozen=True, slots=True)
 class ZoneSpec:
-    """A zone of the built-in server. ``ns`` are the names of its servers, ``ttl`` seconds of the apex records."""
+    """A zone of the built-in server. ``ns`` are the names of its servers, ``ttl`` seconds of the apex records.
+
+    With ``joined`` a master file gives them all.
+    """
 
     origin: Name
     soa: Soa
     ns: tuple[Name, ...]
     ttl: int
+    joined: Joined | None = None
 
 
 def accepted_networks(loaded: Loaded) -> tuple[Network, ...]:
@@ -64,7 +69,7 @@ def build_zones(loaded: Loaded) -> tuple[ZoneSpec, ...]:
     found: dict[Name, ZoneSpec] = {}
     for text, settings in loaded.settings.zones.items():
         where = f"{loaded.origin}: zones.{text}"
-        zone = _zone(text, settings, where)
+        zone = _zone(text, settings, where) if not settings.file else _joined(text, settings, loaded, where)
         if zone.origin in found:
             raise ConfigError(where, "is given twice", "keep one of the two")
         found[zone.origin] = zone
@@ -83,14 +88,31 @@ def _zone(text: str, zone: ZoneSettings, where: str) -> ZoneSpec:
     return ZoneSpec(origin, soa, servers, zone.ttl)
 
 
+def _joined(text: str, zone: ZoneSettings, loaded: Loaded, where: str) -> ZoneSpec:
+    here = set(zone.__struct_fields__) - {"file", "secondaries", "transfer"}
+    extra = [key for key in sorted(here) if getattr(zone, key) != getattr(_DEFAULTS, key)]
+    if extra:
+        raise ConfigError(f"{where}.{extra[0]}", "does not go with a file", "write it into the master file")
+    origin = domain_name(text, where)
+    joined = read_joined(loaded.base / expanded(zone.file, f"{where}.file"), origin, f"{where}.file")
+    return ZoneSpec(origin, joined.zone.soa, (), joined.zone.soa.ttl, joined)
+
+
+_DEFAULTS = ZoneSettings()
+
+
 def build_names(loaded: Loaded) -> tuple[NameSpec, ...]:
     """The names; two that claim the same name at the same provider are an error (law 2)."""
-    origins = tuple(zone.origin for zone in build_zones(loaded))
+    zones = {zone.origin: zone for zone in build_zones(loaded)}
+    origins = tuple(zones)
     accepted = accepted_networks(loaded)
     specs: dict[tuple[str, Name], NameSpec] = {}
     for index, entry in enumerate(loaded.settings.names):
         where = f"{loaded.origin}: names[{index}] ({entry.fqdn})"
         spec = _name(entry, where, loaded.settings, origins, accepted)
+        own = max((o for o in origins if spec.name.is_within(o)), key=lambda o: len(o.labels), default=None)
+        if spec.provider == OWN and own is not None and (joined := zones[own].joined) is not None:
+            refuse_conflicts(joined, spec.name, spec.source.families, where)
         if spec.key in specs:
             raise ConfigError(where, f"is claimed twice at provider {entry.provider!r}", "keep one of the two")
         specs[spec.key] = spec

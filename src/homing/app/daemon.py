@@ -17,7 +17,9 @@ from pathlib import Path
 import msgspec
 
 from homing import __version__
-from homing.app.build import dns_addresses, parse_listen
+from homing.app.build import build_zones, dns_addresses, parse_listen
+from homing.app.dns.figures import DnsFigures, build_figures
+from homing.app.dns.local import answering
 from homing.app.dns_metrics import DnsCollector, TransferCollector
 from homing.app.household import Household
 from homing.app.memory import Memory
@@ -70,9 +72,10 @@ class Daemon:
         self._changes: tuple[ChangeView, ...] = ()
         self._server: DnsServer | None = None
         self.metrics = Metrics(__version__)
-        self.stats = Stats()
-        self.metrics.registry.register(DnsCollector(self.stats))
         self.authority = Authority()
+        self.metrics.registry.register(
+            DnsCollector(self._counted, self.authority, workers=self._workers, connections=self._connections)
+        )
         self.started = self._clock.time()
         self.dns_listen: tuple[str, ...] = ()
         self.web_listen: tuple[str, ...] = ()
@@ -161,6 +164,7 @@ class Daemon:
 
     async def _settle_in(self, loaded: Loaded, memory: Memory) -> Household:
         """Serve what a configuration says. Raises HomingError, and then transfers go on as before."""
+        await asyncio.to_thread(build_zones, loaded)  # master files are read here, so that answering goes on
         undo = self.transfers.follow(transfer_policy(loaded))
         household = Household(
             loaded,
@@ -199,10 +203,14 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             addresses = self._dns_addresses(loaded)
             if addresses:
-                server = DnsServer(self.authority, stats=self.stats, primary=self.transfers.primary, clock=self._clock)
+                server = DnsServer(self.authority, primary=self.transfers.primary, clock=self._clock)
                 await server.listen(addresses)
                 stack.push_async_callback(server.aclose)
+                self._server = server
                 self.dns_listen = tuple(_told(*address) for address in server.addresses)
+            await stack.enter_async_context(
+                answering(self._options.state, lambda: msgspec.json.encode(self.dns_figures()))
+            )
             web, where = loaded.settings.web, f"{loaded.origin}: web.listen"
             if self._options.web is not None:
                 web, where = WebSettings(listen=self._options.web), "--web"
@@ -218,6 +226,7 @@ class Daemon:
                         ready=self._ready,
                         live=lambda: self.household.is_live,
                         metrics=self.metrics.exposition,
+                        documents={"/dns": self.dns_figures},
                         legacy=legacy,
                     )
                     listening = await page.start(pairs)
@@ -246,6 +255,27 @@ class Daemon:
             demo=self._options.demo,
         )
 
+    def dns_figures(self) -> DnsFigures:
+        """What the DNS server counted until now."""
+        return build_figures(
+            self._counted(),
+            self.authority,
+            started=self.started,
+            at=self._clock.time(),
+            listen=self.dns_listen,
+            workers=self._workers(),
+            connections=self._connections(),
+        )
+
+    def _counted(self) -> Stats:
+        return self._server.stats if self._server is not None else Stats()
+
+    def _workers(self) -> int:
+        return len(self._server.workers) if self._server is not None else 0
+
+    def _connections(self) -> int:
+        return self._server.connections if self._server is not None else 0
+
     async def _note(self, memory: Memory, store: Store) -> None:
         """Keep what ``homing status`` and the page show."""
         with contextlib.suppress(StoreError):
@@ -256,8 +286,6 @@ class Daemon:
                     store.events(limit=SHOWN_CHANGES),
                 )
             )
-        for zone in self.authority.zones.loaded.values():
-            self.metrics.zone_serial.labels(zone.origin.text).set(zone.serial)
         await memory.document(STATE, msgspec.json.encode(self.view()), self._clock.time())
 
     def _ready(self) -> str | None:

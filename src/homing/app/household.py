@@ -161,6 +161,9 @@ class Household:
 
     def _template(self, zone: ZoneSpec) -> ZoneTemplate:
         """SOA, NS, and the addresses of the servers inside the zone unless they are names to be kept right."""
+        if zone.joined is not None:
+            read = zone.joined.zone
+            return ZoneTemplate(zone.origin, read.soa, read.rrsets(), read.serial)
         kept = {spec.name for spec in self.names if spec.provider == OWN}
         servers = {server: None if server in kept else self._glue() for server in zone.ns}
         return zone_template(zone.origin, servers, zone.soa.rname, ttl=zone.ttl, soa=zone.soa)

@@ -120,8 +120,13 @@ class WebSettings(Strict, frozen=True):
 
 
 class ZoneSettings(Strict, frozen=True):
-    """[zones."example.org"]: a zone of the built-in server. Times in seconds."""
+    """[zones."example.org"]: a zone of the built-in server. Times in seconds.
 
+    ``file`` is a master file that gives SOA, NS and all that follows no address; of the other keys only
+    ``secondaries`` and ``transfer`` go with it.
+    """
+
+    file: str = ""
     ns: tuple[str, ...] = ()
     email: str = ""
     ttl: Ttl = 30

@@ -164,5 +164,7 @@ def change_views(
         )
         for item in updates
     ]
-    found += [ChangeView(item.at, item.kind, item.subject, item.detail, item.kind == "recovered") for item in events]
+    found += [
+        ChangeView(item.at, item.kind, item.subject, item.detail, item.kind in ("recovered", "zone")) for item in events
+    ]
     return tuple(sorted(found, key=lambda item: item.at, reverse=True)[:limit])

@@ -66,20 +66,11 @@ class Authority:
         the content changed and the serial did not grow (RFC 1982), or the other way round unless it is ``renumbered``:
         secondaries would keep the old zone, or fetch an equal one.
         """
-        old = self.zone(zone.origin)
-        found: ZoneDiff | None = None
-        if old is not None:
-            found = known if known is not None else diff(old, zone)
-            changed = old.soa != zone.soa or not found.is_empty
-            if not changed and old.serial == zone.serial:
-                return False
-            if not (changed or renumbered) or not serial_gt(zone.serial, old.serial):
-                raise ModelError(
-                    f"zone {zone.origin} went from serial {old.serial} to {zone.serial} "
-                    f"{'with' if changed else 'without'} a change of content; build versions by succeed()"
-                )
+        change = self._change(zone, known, renumbered=renumbered)
+        if change is None:
+            return False
         self._zones = self._zones.with_zone(zone)
-        self._tell(Change(old, zone, found))
+        self._tell(change)
         return True
 
     def withdraw(self, origin: Name) -> None:
@@ -89,10 +80,43 @@ class Authority:
         if old is not None:
             self._tell(Change(old, None))
 
+    def replace(self, zones: Iterable[Zone], withdrawn: Iterable[Name] = (), awaited: Iterable[Name] = ()) -> int:
+        """Publish and withdraw any number of zones in one swap; how many were published that differ from before.
+
+        A serial may grow alone. ``awaited`` are more origins that shall be served. Raises ModelError as ``publish``
+        does, and then nothing has changed.
+        """
+        made = [change for zone in zones if (change := self._change(zone, renumbered=True)) is not None]
+        gone = frozenset(withdrawn)
+        loaded = {origin: zone for origin, zone in self._zones.loaded.items() if origin not in gone}
+        ended = [Change(self._zones.loaded[origin], None) for origin in gone if origin in self._zones.loaded]
+        loaded.update((change.origin, change.after) for change in made if change.after is not None)
+        still = (self._zones.awaited | frozenset(awaited)) - gone - loaded.keys()
+        self._zones = Zones(loaded, still - {ROOT} if made else still)
+        for change in (*ended, *made):
+            self._tell(change)
+        return len(made)
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have a listener told of every change; call what is returned to end that. Listeners do not raise."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def _change(self, new: Zone, known: ZoneDiff | None = None, *, renumbered: bool) -> Change | None:
+        """What a version changes; None when it is the one served already."""
+        old = self.zone(new.origin)
+        if old is None:
+            return Change(None, new)
+        found = known if known is not None else diff(old, new)
+        changed = old.soa != new.soa or not found.is_empty
+        if not changed and old.serial == new.serial:
+            return None
+        if not (changed or renumbered) or not serial_gt(new.serial, old.serial):
+            raise ModelError(
+                f"zone {new.origin} went from serial {old.serial} to {new.serial} "
+                f"{'with' if changed else 'without'} a change of content; build versions by succeed()"
+            )
+        return Change(old, new, found)
 
     def _tell(self, change: Change) -> None:
         for listener in tuple(self._listeners):

@@ -21,7 +21,7 @@ ANY_TTL = 3600
 """Seconds that the stand-in for all records may be cached (RFC 8482, section 4.2)."""
 
 _ANY_RDATA = b"\x07RFC8482\0"
-_TRANSFERS = (251, 252)
+TRANSFERS = (251, 252)
 """IXFR and AXFR."""
 _ASK_FOR_ALIAS = (RRType.CNAME, RRType.ANY)
 """Answered by a CNAME itself, one made of a DNAME too, which is not followed."""
@@ -37,13 +37,21 @@ class Zones:
 
     loaded: Mapping[Name, Zone] = field(default_factory=dict[Name, Zone])
     awaited: frozenset[Name] = frozenset()
-    _by_key: Mapping[tuple[bytes, ...], Zone | Rcode] = field(init=False, repr=False, compare=False)
+    _loaded: dict[Name, Zone] = field(init=False, repr=False, compare=False)
+    """What ``loaded`` lets others read."""
+    _by_key: dict[tuple[bytes, ...], Zone | Rcode] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         by_key: dict[tuple[bytes, ...], Zone | Rcode] = {origin.key: Rcode.SERVFAIL for origin in self.awaited}
         by_key.update((origin.key, zone) for origin, zone in self.loaded.items())
-        object.__setattr__(self, "loaded", MappingProxyType(dict(self.loaded)))
-        object.__setattr__(self, "_by_key", by_key)
+        self._hold(dict(self.loaded), self.awaited, by_key)
+
+    def _hold(
+        self, loaded: dict[Name, Zone], awaited: frozenset[Name], by_key: dict[tuple[bytes, ...], Zone | Rcode]
+    ) -> None:
+        held = {"loaded": MappingProxyType(loaded), "_loaded": loaded, "awaited": awaited, "_by_key": by_key}
+        for field_name, value in held.items():
+            object.__setattr__(self, field_name, value)
 
     def find(self, name: Name, rtype: int = 0) -> Zone | Rcode:
         """The zone with the longest origin that the name is in; else REFUSED, or SERVFAIL where a zone is awaited.
@@ -65,12 +73,25 @@ class Zones:
 
     def with_zone(self, zone: Zone) -> Zones:
         """These zones with one added, or replaced by another version."""
-        return Zones({**self.loaded, zone.origin: zone}, self.awaited - {zone.origin, ROOT})
+        return self._changed(zone.origin, zone, self.awaited - {zone.origin, ROOT})
 
     def without(self, origin: Name) -> Zones:
         """These zones with one gone for good: questions for it are REFUSED."""
-        kept = {known: zone for known, zone in self.loaded.items() if known != origin}
-        return Zones(kept, self.awaited - {origin})
+        return self._changed(origin, None, self.awaited - {origin})
+
+    def _changed(self, origin: Name, zone: Zone | None, awaited: frozenset[Name]) -> Zones:
+        """Copies of the tables, which neither hash nor compare names: one change costs little among many zones."""
+        loaded, by_key = self._loaded.copy(), self._by_key.copy()
+        loaded.pop(origin, None)
+        by_key.pop(origin.key, None)
+        for ended in self.awaited - awaited:
+            if ended not in loaded:
+                by_key.pop(ended.key, None)
+        if zone is not None:
+            loaded[origin] = by_key[origin.key] = zone
+        made = object.__new__(Zones)
+        made._hold(loaded, awaited, by_key)
+        return made
 
 
 def answer(zones: Zones, question: Question) -> Answer:
@@ -82,7 +103,7 @@ def answer(zones: Zones, question: Question) -> Answer:
     authoritative (RFC 1035, section 6.2).
     """
     name, rtype = question.name, question.type
-    if question.cls not in (RRClass.IN, RRClass.ANY) or rtype in _TRANSFERS:
+    if question.cls not in (RRClass.IN, RRClass.ANY) or rtype in TRANSFERS:
         return Answer(Rcode.REFUSED)
     zone = zones.find(name, rtype)
     if isinstance(zone, Rcode):
@@ -160,9 +181,12 @@ def _owned_by(found: RRset, name: Name) -> RRset:
 
 
 def _substitute(dname: RRset, name: Name) -> RRset | None:
-    """The CNAME that a DNAME makes of a name below it, None where that is too long (RFC 6672, sections 2.2 and 3.1)."""
+    """The CNAME that a DNAME makes of a name below it, None where that is too long (RFC 6672, sections 2.2 and 3.1).
+
+    In lower case, for what stands behind the question in a response does not depend on the case of the question.
+    """
     target = _name_in(dname.rdatas[0])
-    kept = name.labels[: len(name.labels) - len(dname.name.labels)]
+    kept = name.key[: len(name.key) - len(dname.name.key)]
     try:
         renamed = Name((*kept, *(target.labels if target is not None else ())))
     except ModelError:

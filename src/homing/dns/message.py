@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import NoReturn
 
+from homing.dns.edns import Edns, read_opt
 from homing.errors import MessageError
 from homing.model.name import MAX_LABEL, MAX_WIRE, Name
 from homing.model.rrset import RRset, RRType
@@ -32,6 +33,9 @@ EDNS_VERSION = 0
 _MAX_ADDITIONAL = 2
 """An OPT and a TSIG or SIG(0) record are all that a query can carry in its additional section."""
 
+_MAX_WALK = 16
+"""Questions and records looked at for the OPT of a message that is not a query."""
+
 _TSIG = 250
 _IXFR = 251
 
@@ -48,6 +52,7 @@ class RRClass(enum.IntEnum):
     """The classes Homing knows by name (RFC 6895, section 3.2)."""
 
     IN = 1
+    CH = 3
     ANY = 255
 
 
@@ -63,6 +68,7 @@ class Rcode(enum.IntEnum):
     YXDOMAIN = 6
     NOTAUTH = 9
     BADVERS = 16
+    BADCOOKIE = 23
 
 
 class Verdict(enum.Enum):
@@ -74,6 +80,8 @@ class Verdict(enum.Enum):
     FORMERR = "format error"
     NOTIMP = "opcode not implemented"
     REFUSED = "a NOTIFY or UPDATE from a stranger"
+    COOKIE = "a query for a server cookie"
+    """Without a question, with a COOKIE option (RFC 7873, section 5.4); ``judge`` calls it FORMERR."""
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a verdict is neither true nor false; compare it with Verdict.ANSWER")
@@ -86,15 +94,6 @@ class Question:
     name: Name
     type: int
     cls: int
-
-
-@dataclass(frozen=True, slots=True)
-class Edns:
-    """What a query's OPT record says (RFC 6891, section 6.1.3). ``payload`` is octets; options are not kept."""
-
-    version: int
-    payload: int
-    dnssec_ok: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +161,15 @@ def parse_query(packet: bytes) -> Query:
     """
     verdict = judge(packet)
     if verdict is not Verdict.ANSWER:
-        raise BadQuery(verdict, f"header: {verdict.value}")
+        edns = None if verdict is Verdict.DROP else _find_opt(packet)
+        if edns is not None and edns.cookie is not None and _asks_nothing(packet):
+            verdict = Verdict.COOKIE
+        raise BadQuery(verdict, f"header: {verdict.value}", edns=edns)
     try:
         name, end = read_name(packet, HEADER_SIZE)
         rtype, cls = struct.unpack_from("!2H", packet, end)
     except (MessageError, struct.error) as error:
-        raise BadQuery(Verdict.FORMERR, f"question: {error}") from None
+        raise BadQuery(Verdict.FORMERR, f"question: {error}", edns=_find_opt(packet)) from None
     question = Question(name, rtype, cls)
     edns, signed = _read_records(packet, end + 4, question)
     return Query(int.from_bytes(packet[:2]), bool(packet[2] & 0x01), question, edns, signed)
@@ -224,9 +226,11 @@ def _read_records(packet: bytes, position: int, question: Question) -> tuple[Edn
         if rtype == RRType.OPT:
             if edns is not None or not is_root:
                 refuse("a second OPT, or one not owned by the root (RFC 6891, section 6.1)")
-            edns = Edns(ttl >> 16 & 0xFF, cls, bool(ttl & 0x8000))
-            if not _options_fit(packet[position - length : position]):
-                refuse("an EDNS option runs over the end of its OPT")
+            try:
+                edns = read_opt(cls, ttl, packet[position - length : position])
+            except MessageError as error:
+                edns = read_opt(cls, ttl, b"")
+                refuse(str(error))
         signed = rtype == _TSIG
     if position != len(packet):
         refuse("octets behind the message")
@@ -248,8 +252,35 @@ def _skip_name(packet: bytes, position: int) -> int:
     raise MessageError("a name does not end")
 
 
-def _options_fit(rdata: bytes) -> bool:
-    position = 0
-    while position + 4 <= len(rdata):
-        position += 4 + int.from_bytes(rdata[position + 2 : position + 4])
-    return position == len(rdata)
+def _find_opt(packet: bytes) -> Edns | None:
+    """The OPT of a message that is malformed or no query, so that its response has one too (RFC 6891, section 7)."""
+    questions, *records = struct.unpack_from("!4H", packet, 4)
+    position = HEADER_SIZE
+    if questions + sum(records) > _MAX_WALK:
+        return None
+    try:
+        for _ in range(questions):
+            position = _skip_name(packet, position) + 4
+        for _ in range(sum(records)):
+            is_root = packet[position : position + 1] == b"\0"
+            position = _skip_name(packet, position)
+            rtype, cls, ttl, length = struct.unpack_from("!HHIH", packet, position)
+            position += 10 + length
+            if rtype == RRType.OPT and is_root:
+                return _read_or_bare(cls, ttl, packet[position - length : position])
+    except (MessageError, struct.error):
+        pass
+    return None
+
+
+def _read_or_bare(payload: int, ttl: int, rdata: bytes) -> Edns:
+    try:
+        return read_opt(payload, ttl, rdata)
+    except MessageError:
+        return read_opt(payload, ttl, b"")
+
+
+def _asks_nothing(packet: bytes) -> bool:
+    """Whether a message with an OPT is a query of just that, to its last octet."""
+    size = HEADER_SIZE + 11 + int.from_bytes(packet[HEADER_SIZE + 9 : HEADER_SIZE + 11])
+    return not packet[2] & 0x78 and packet[4:HEADER_SIZE] == bytes(7) + b"\x01" and len(packet) == size

@@ -1,8 +1,10 @@
 """Responses as octets: name compression, truncation, EDNS. Pure.
 
 The question is echoed as it was asked, and every owner that equals a name already written points there, so the case of
-the question comes back with the answer (0x20). Names in rdata are compressed only where the case is equal, so that a
-target keeps the case it was given; and only in types of RFC 1035 (RFC 3597, section 4).
+the question comes back with the answer (0x20). All that stands behind the question is the same whatever its case, so
+that it can be kept for the next who asks: names in rdata are compressed only against names that come from a zone, and
+only where the case is equal, so that a target keeps the case it was given; and only in types of RFC 1035 (RFC 3597,
+section 4).
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
+from homing.dns.edns import Edns
 from homing.dns.message import (
     EDNS_UDP_SIZE,
     EDNS_VERSION,
     HEADER_SIZE,
     MAX_SIZE,
     Answer,
-    Edns,
     Query,
     Question,
     Rcode,
@@ -25,7 +27,7 @@ from homing.dns.message import (
 )
 from homing.errors import MessageError
 from homing.model.name import Name
-from homing.model.rrset import RRset, RRType
+from homing.model.rrset import FAMILIES, RRset, RRType
 
 _QR, _AA, _TC, _RD = 0x8000, 0x0400, 0x0200, 0x0100
 _OPT_SIZE = 11
@@ -36,114 +38,143 @@ _NAMES_IN_RDATA = {RRType.NS: (0, 1), RRType.CNAME: (0, 1), RRType.SOA: (0, 2), 
 """Where names may be compressed in rdata, by type: octets before them, and how many; 12 is PTR, 15 is MX."""
 
 
-def render(query: Query, answer: Answer, *, udp: bool) -> bytes:
-    """The response to a query.
+def render(query: Query, answer: Answer, *, udp: bool, options: bytes = b"", turn: int = 0) -> bytes:
+    """The response to a query; with EDNS its last record is the OPT, which holds the encoded ``options``.
 
     Over UDP an answer that does not fit is sent empty with TC, so the client comes back by TCP (RFC 2181, section 9).
     Over TCP, where nothing comes after, an RRset is cut to the records that fit into 65535 octets. Additional
     RRsets that do not fit are left out; when a referral's glue does not over UDP, TC says so (RFC 9471, section 3.1).
+    The address RRsets of the answer start at record ``turn``, counted in circles, and so does what is cut from them.
     """
-    limit = query.udp_limit if udp else MAX_SIZE
-    writer = _Writer(query.question, limit - (_OPT_SIZE if query.edns else 0))
+    edns, question = query.edns, query.question
+    limit = (query.udp_limit if udp else MAX_SIZE) - (_OPT_SIZE + len(options) if edns is not None else 0)
+    writer = _Writer(question, limit)
     flags = _QR | (_AA if answer.authoritative else 0) | (_RD if query.recursion_desired else 0)
-    complete = writer.section(0, answer.answer) and writer.section(1, answer.authority)
-    if complete:
+    if writer.section(0, answer.answer, turn=turn) and writer.section(1, answer.authority):
         if not writer.section(2, answer.additional, whole=True) and udp and _is_referral(answer):
             flags |= _TC
     elif udp:
-        writer = _Writer(query.question, limit)
+        writer = _Writer(question, limit)
         flags |= _TC
-    return writer.message(query.id, flags, answer.rcode, query.edns)
+    return writer.message(query.id, flags, answer.rcode, edns, options)
 
 
 def _is_referral(answer: Answer) -> bool:
     return any(rrset.type == RRType.NS for rrset in answer.authority)
 
 
-def render_error(packet: bytes, rcode: Rcode, question: Question | None = None, edns: Edns | None = None) -> bytes:
+def render_error(
+    packet: bytes, rcode: Rcode, question: Question | None = None, edns: Edns | None = None, options: bytes = b""
+) -> bytes:
     """The response to a packet that is no query to look up but has a header: no records, opcode and RD echoed."""
     flags = _QR | int.from_bytes(packet[2:4]) & (0x7800 | _RD)
-    return _Writer(question, EDNS_UDP_SIZE).message(int.from_bytes(packet[:2]), flags, rcode, edns)
+    return _Writer(question, EDNS_UDP_SIZE).message(int.from_bytes(packet[:2]), flags, rcode, edns, options)
 
 
 class _Writer:
-    """Builds one message; ``limit`` is octets without the OPT record."""
+    """Builds one message; ``limit`` is octets without the OPT record. Records have the class of the question."""
 
     def __init__(self, question: Question | None, limit: int) -> None:
         self._out = bytearray(HEADER_SIZE)
         self._limit = limit
         self._counts = [0, 0, 0]
-        self._exact: dict[tuple[bytes, ...], int] = {}
         self._folded: dict[tuple[bytes, ...], int] = {}
+        self._from_zone: dict[tuple[bytes, ...], int] = {}
+        self._class = RRClass.CH if question is not None and question.cls == RRClass.CH else RRClass.IN
         self._questions = int(question is not None)
         if question is not None:
-            self._name(question.name, exact=False)
-            self._out += struct.pack("!2H", question.type, question.cls)
+            self._ask(question)
 
-    def section(self, index: int, rrsets: Iterable[RRset], *, whole: bool = False) -> bool:
-        """Write a section; False when it did not fit, what did fit being kept: ``whole`` RRsets, or single records."""
+    def section(self, index: int, rrsets: Iterable[RRset], *, whole: bool = False, turn: int = 0) -> bool:
+        """Write a section; False when it did not fit, what did fit being kept: ``whole`` RRsets, or single records.
+
+        After that no more is written: names are known that were cut off.
+        """
+        out, limit = self._out, self._limit
         for rrset in rrsets:
-            start, count = len(self._out), self._counts[index]
-            for rdata in rrset.rdatas:
-                mark = len(self._out)
-                self._record(rrset, rdata)
-                if len(self._out) > self._limit:
-                    del self._out[start if whole else mark :]
+            start, count = len(out), self._counts[index]
+            for rdata in _turned(rrset, turn):
+                mark = len(out)
+                self._name(rrset.name, rrset.name.key, self._folded)
+                if rrset.type in _NAMES_IN_RDATA:
+                    out += struct.pack("!HHI", rrset.type, self._class, rrset.ttl)
+                    self._rdata_with_names(rdata, *_NAMES_IN_RDATA[rrset.type])
+                else:
+                    out += struct.pack("!HHIH", rrset.type, self._class, rrset.ttl, len(rdata))
+                    out += rdata
+                if len(out) > limit:
+                    del out[start if whole else mark :]
                     if whole:
                         self._counts[index] = count
                     return False
                 self._counts[index] += 1
         return True
 
-    def message(self, ident: int, flags: int, rcode: Rcode, edns: Edns | None) -> bytes:
+    def message(self, ident: int, flags: int, rcode: Rcode, edns: Edns | None, options: bytes) -> bytes:
         """The finished message."""
         answers, authorities, additionals = self._counts
         if edns is not None:
             additionals += 1
             extended = rcode >> 4 << 24 | EDNS_VERSION << 16 | (0x8000 if edns.dnssec_ok else 0)
-            self._out += struct.pack("!BHHIH", 0, RRType.OPT, EDNS_UDP_SIZE, extended, 0)
+            self._out += struct.pack("!BHHIH", 0, RRType.OPT, EDNS_UDP_SIZE, extended, len(options))
+            self._out += options
         struct.pack_into(
             "!6H", self._out, 0, ident, flags | rcode & 0x0F, self._questions, answers, authorities, additionals
         )
         return bytes(self._out)
 
-    def _record(self, rrset: RRset, rdata: bytes) -> None:
-        self._name(rrset.name, exact=False)
-        self._out += struct.pack("!HHIH", rrset.type, RRClass.IN, rrset.ttl, len(rdata))
-        if rrset.type not in _NAMES_IN_RDATA:
-            self._out += rdata
-            return
-        start = len(self._out)
-        self._rdata_with_names(rdata, *_NAMES_IN_RDATA[rrset.type])
-        struct.pack_into("!H", self._out, start - 2, len(self._out) - start)
+    def _ask(self, question: Question) -> None:
+        out, key = self._out, question.name.key
+        for index, label in enumerate(question.name.labels):
+            self._folded[key[index:]] = len(out)
+            out.append(len(label))
+            out += label
+        out += struct.pack("!BHH", 0, question.type, question.cls)
 
     def _rdata_with_names(self, rdata: bytes, position: int, count: int) -> None:
+        """The length, then the rdata."""
+        out = self._out
         names: list[Name] = []
-        before, end = rdata[:position], position
+        start, end = len(out), position
         try:
             for _ in range(count):
                 name, end = read_name(rdata, end)
                 names.append(name)
         except MessageError:  # not what its type says; it goes out as it came
-            self._out += rdata
+            out += len(rdata).to_bytes(2)
+            out += rdata
             return
-        self._out += before
+        out += b"\0\0"
+        out += rdata[:position]
         for name in names:
-            self._name(name, exact=True)
-        self._out += rdata[end:]
+            self._name(name, name.labels, self._from_zone)
+        out += rdata[end:]
+        struct.pack_into("!H", out, start, len(out) - start - 2)
 
-    def _name(self, name: Name, *, exact: bool) -> None:
-        labels = name.labels if exact else name.key
-        known = self._exact if exact else self._folded
-        for index, label in enumerate(name.labels):
+    def _name(self, name: Name, labels: tuple[bytes, ...], known: dict[tuple[bytes, ...], int]) -> None:
+        """Write a name, ending in a pointer where its last ``labels`` are known."""
+        out = self._out
+        offset, end = None, len(labels)
+        for index in range(end):
             offset = known.get(labels[index:])
             if offset is not None:
-                self._out += (_POINTER | offset).to_bytes(2)
-                return
-            here = len(self._out)
+                end = index
+                break
+        # An owner that ends in a pointer may end in the question.
+        from_zone = offset is None or known is self._from_zone
+        for index in range(end):
+            here, label = len(out), name.labels[index]
             if here <= _MAX_POINTER:
-                self._exact.setdefault(name.labels[index:], here)
                 self._folded.setdefault(name.key[index:], here)
-            self._out.append(len(label))
-            self._out += label
-        self._out.append(0)
+                if from_zone:
+                    self._from_zone.setdefault(name.labels[index:], here)
+            out.append(len(label))
+            out += label
+        out += b"\0" if offset is None else (_POINTER | offset).to_bytes(2)
+
+
+def _turned(rrset: RRset, turn: int) -> tuple[bytes, ...]:
+    """The records in the order in which they go out."""
+    rdatas = rrset.rdatas
+    start = turn % len(rdatas) if turn and rrset.type in FAMILIES else 0
+    return (*rdatas[start:], *rdatas[:start]) if start else rdatas

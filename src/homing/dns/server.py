@@ -1,46 +1,40 @@
-"""The server: a UDP and a TCP socket for each address, answering from one Authority."""
+"""The server: UDP and TCP sockets for each address, answering from one Authority."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import socket
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from homing.dns.authority import Authority
-from homing.dns.stats import Stats
+from homing.dns.bind import Bound, bind
+from homing.dns.engine.answers import Client
+from homing.dns.engine.pool import Pool
+from homing.dns.engine.setup import Setup
+from homing.dns.respond import respond, seen
+from homing.dns.stats import Stats, Transport
 from homing.dns.tcp import Connections, TcpLimits
 from homing.dns.transfers.primary import Primary
 from homing.dns.udp import UdpListener
 from homing.effects.clock import Clock, SystemClock
 from homing.errors import ListenError
 
-BACKLOG = 128
-"""Connections that may wait to be accepted."""
-
-RECEIVE_BUFFER = 1 << 20
-"""Octets of queries the kernel may hold for a UDP socket while the event loop does something else."""
-
 _CLOSE_PATIENCE = 0.5
 """Seconds that clients get to take their last responses."""
 
-_PORT_ATTEMPTS = 16
-"""For port 0: how often to look for a port that is free for both UDP and TCP."""
 
-_REMEDIES = {
-    errno.EADDRINUSE: "stop the program that listens there, or choose another port",
-    errno.EACCES: "choose a port above 1023, or give Homing CAP_NET_BIND_SERVICE",
-    errno.EPERM: "choose a port above 1023, or give Homing CAP_NET_BIND_SERVICE",
-    errno.EADDRNOTAVAIL: "choose an address that this machine has (see: ip address)",
-    errno.EAFNOSUPPORT: "this machine does not speak that address family; choose an address of another",
-}
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    number: int
+    bound: Bound
+    tcp: asyncio.Server
 
 
 class DnsServer:
     """Answers DNS queries from what the authority holds at that moment. Open it by ``listen``, end it by ``aclose``.
 
-    ``primary`` serves transfers and signed queries; without it they are refused.
+    Queries over UDP are answered by as many processes as ``workers`` says, or by this one for 0; those over TCP by this
+    one always. ``primary`` serves transfers and signed queries; without it they are refused.
     """
 
     def __init__(
@@ -51,101 +45,121 @@ class DnsServer:
         limits: TcpLimits | None = None,
         clock: Clock | None = None,
         primary: Primary | None = None,
+        workers: int = 0,
+        setup: Setup | None = None,
     ) -> None:
         self._primary = primary
         self._authority = authority
-        self.stats = stats or Stats()
-        self._connections = Connections(authority, self.stats, limits or TcpLimits(), clock or SystemClock(), primary)
-        self._listeners: list[UdpListener] = []
-        self._servers: list[asyncio.Server] = []
-        self._addresses: list[tuple[str, int]] = []
+        self._stats = stats or Stats()
+        self._clock = clock or SystemClock()
+        self._workers = workers
+        self._setup = setup or Setup()
+        self._connections = Connections(
+            authority, self._stats, limits or TcpLimits(), self._clock, primary, self._setup.manner
+        )
+        self._udp: Pool | UdpListener | None = None
+        self._listening: dict[tuple[str, int], _Listening] = {}
+        self._numbers = 0
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """The addresses and ports listened on, as (host, port)."""
-        return tuple(self._addresses)
+        return tuple(each.bound.address for each in self._listening.values())
 
     @property
     def connections(self) -> int:
         """How many TCP connections are open."""
         return len(self._connections)
 
+    @property
+    def workers(self) -> tuple[int, ...]:
+        """The process ids of the workers."""
+        return self._udp.pids if self._udp is not None else ()
+
+    @property
+    def stats(self) -> Stats:
+        """What was counted; what workers counted is up to a second old."""
+        if isinstance(self._udp, UdpListener):
+            self._udp.report()
+        return self._stats
+
     async def listen(self, addresses: Iterable[tuple[str, int]]) -> None:
         """Listen on all of these (host, port) pairs, UDP and TCP; hosts are IP addresses, port 0 takes a free one.
 
         Raises ListenError, and then listens on none of them.
         """
-        pairs: list[tuple[socket.socket, socket.socket]] = []
+        opened: dict[tuple[str, int], Bound] = {}
         try:
-            pairs.extend(_bind(host, port) for host, port in addresses)
+            for host, port in addresses:
+                opened[host, port] = bind(host, port, max(1, self._workers))
         except ListenError:
-            for pair in pairs:
-                for sock in pair:
-                    sock.close()
+            for bound in opened.values():
+                bound.close()
             raise
-        for udp, tcp in pairs:
-            self._listeners.append(UdpListener(udp, self._authority, self.stats, self._primary))
-            self._servers.append(await asyncio.get_running_loop().create_server(self._connections.new, sock=tcp))
-            self._addresses.append(udp.getsockname()[:2])
+        if self._udp is None:
+            self._udp = await self._start()
+        for key, bound in opened.items():
+            self._numbers += 1
+            tcp = await asyncio.get_running_loop().create_server(self._connections.new, sock=bound.tcp)
+            self._listening[key] = _Listening(self._numbers, bound, tcp)
+            self._udp.serve(self._numbers, bound.udp)
+
+    async def leave(self, addresses: Iterable[tuple[str, int]]) -> None:
+        """Listen on these pairs, as they were given to ``listen``, no longer; open connections stay."""
+        for key in addresses:
+            gone = self._listening.pop(key)
+            gone.tcp.close()
+            assert self._udp is not None  # noqa: S101 - it listens
+            self._udp.leave(gone.number)
+
+    async def synced(self) -> None:
+        """Wait until every worker answers from the zones of now."""
+        if self._udp is not None:
+            await self._udp.synced()
 
     async def aclose(self) -> None:
         """Stop listening, give TCP clients a moment to take what was answered, and close everything within 1 s."""
-        for listener in self._listeners:
-            listener.close()
-        for server in self._servers:
-            server.close()
+        for each in self._listening.values():
+            each.tcp.close()
+        udp, self._udp = self._udp, None
+        if udp is not None:
+            await udp.aclose()
         await self._connections.aclose(_CLOSE_PATIENCE)
-        for server in self._servers:
-            await server.wait_closed()
-        self._listeners.clear()
-        self._servers.clear()
-        self._addresses.clear()
+        for each in self._listening.values():
+            await each.tcp.wait_closed()
+        self._listening.clear()
 
-
-def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
-    """A UDP and a TCP socket on one address and port. Raises ListenError."""
-    for attempt in range(_PORT_ATTEMPTS):
-        udp = _socket(socket.SOCK_DGRAM, host, port)
+    async def _start(self) -> Pool | UdpListener:
+        if not self._workers:
+            return UdpListener(
+                self._authority, stats=self._stats, setup=self._setup, clock=self._clock, turned=self._answer
+            )
+        pool = Pool(
+            self._authority, self._workers, stats=self._stats, setup=self._setup, clock=self._clock, turned=self._turned
+        )
         try:
-            return udp, _socket(socket.SOCK_STREAM, host, udp.getsockname()[1])
-        except ListenError:
-            udp.close()
-            if port or attempt == _PORT_ATTEMPTS - 1:
-                raise
-    raise AssertionError  # the last attempt returns or raises
+            await pool.start()
+        except BaseException:
+            await pool.aclose()
+            raise
+        return pool
 
+    def _turned(self, number: int, index: int, packet: bytes, client: Client) -> None:
+        """Answer what a worker turned away, from the socket it came to."""
+        for each in self._listening.values():
+            if each.number == number:
+                try:
+                    each.bound.udp[index].sendto(self._answer(packet, client), client)
+                except OSError:  # it is UDP, the client asks again
+                    return
 
-def _socket(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
-    service = f"DNS over {'UDP' if kind is socket.SOCK_DGRAM else 'TCP'}"
-    try:
-        if not host or not 0 <= port < 2**16:  # getaddrinfo takes the one for all addresses and cuts off the other
-            raise ValueError
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=kind, flags=socket.AI_NUMERICHOST | socket.AI_PASSIVE
-        )[0]
-    except (OSError, ValueError):
-        raise ListenError(
-            service, host, port, "that is not an IP address and a port", "write them like 127.0.0.1 and 5300"
-        ) from None
-    sock: socket.socket | None = None
-    try:
-        sock = socket.socket(family, kind)
-        sock.setblocking(False)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if kind is socket.SOCK_STREAM:
-            # Only for TCP, where it is about the last connections of a server that is gone; with UDP it would let
-            # two servers share the port without either noticing.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        else:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        sock.bind(address)
-        if kind is socket.SOCK_STREAM:
-            sock.listen(BACKLOG)
-    except OSError as error:
-        if sock is not None:
-            sock.close()
-        remedy = _REMEDIES.get(error.errno or 0, "choose another address or port")
-        raise ListenError(service, host, port, error.strerror or str(error), remedy) from None
-    return sock
+    def _answer(self, packet: bytes, client: Client) -> bytes:
+        """The response to a query that is signed or asks for a transfer."""
+        zones = self._authority.zones
+        reply = respond(packet, zones, udp=True)
+        assert reply is not None  # noqa: S101 - it was read before
+        found = self._primary.datagram(packet, client[0]) if self._primary is not None else None
+        if found is not None:
+            reply = type(reply)(*found, reply.query)
+        self._stats.queries[seen(reply, zones, Transport.UDP)] += 1
+        return reply.message

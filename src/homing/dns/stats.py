@@ -39,16 +39,17 @@ class Event(enum.StrEnum):
     """A worker process that ended or hung, and was started again."""
 
 
-_KNOWN_TYPES = {
+KNOWN_TYPES = {
     1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 13: "HINFO", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV",
     35: "NAPTR", 39: "DNAME", 43: "DS", 48: "DNSKEY", 64: "SVCB", 65: "HTTPS", 251: "IXFR", 252: "AXFR", 255: "ANY",
     257: "CAA",
 }  # fmt: skip
+"""Types that are counted by name."""
 
 
 def type_label(rtype: int | None) -> str:
     """The label of a query type; ``other`` for all that is rare, so that nobody can make labels without end."""
-    return _KNOWN_TYPES.get(rtype or 0, "other")
+    return KNOWN_TYPES.get(rtype or 0, "other")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,58 +1,70 @@
-"""Answering over UDP: one socket, read on the event loop in bounded batches."""
+"""Answering over UDP in this process, on its event loop: for a server without workers."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
+from collections.abc import Callable, Sequence
 
 from homing.dns.authority import Authority
-from homing.dns.respond import Reply, respond, seen
-from homing.dns.stats import Stats, Transport
-from homing.dns.transfers.primary import TURNED_AWAY, Primary
+from homing.dns.engine.answers import Answers, Client
+from homing.dns.engine.batch import udp_socket
+from homing.dns.engine.setup import Setup
+from homing.dns.stats import Stats
+from homing.effects.clock import Clock
 
-BATCH = 64
-"""Packets answered before the event loop gets its turn."""
-
-MAX_QUERY = 4096
-"""Octets read of one packet; a longer one counts as cut off, which is a format error."""
+Turned = Callable[[bytes, Client], bytes]
+"""Answers a packet that only the primary can."""
 
 
 class UdpListener:
-    """Answers the queries that reach one bound, non-blocking socket, which it owns from then on.
+    """Answers what reaches the sockets it is given."""
 
-    On a wildcard address the kernel chooses the source of a reply, which need not be the address that was asked.
-    """
-
-    def __init__(self, sock: socket.socket, authority: Authority, stats: Stats, primary: Primary | None = None) -> None:
-        self._socket = sock
-        self._primary = primary
+    def __init__(self, authority: Authority, *, stats: Stats, setup: Setup, clock: Clock, turned: Turned) -> None:
         self._authority = authority
-        self._stats = stats
+        self._answers = Answers(
+            authority.zones,
+            stats=stats,
+            manner=setup.manner,
+            limit=setup.limit,
+            forward=turned,
+            wall=clock.time,
+            monotonic=clock.monotonic,
+        )
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock.fileno(), self._drain)
+        self._sockets: dict[int, socket.socket] = {}
+        self._unlisten = authority.listen(lambda change: self._answers.update(authority.zones, change))
 
-    def close(self) -> None:
-        """Stop answering and close the socket."""
-        self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """There are no processes."""
+        return ()
 
-    def _drain(self) -> None:
-        sock, authority = self._socket, self._authority
-        for _ in range(BATCH):
-            try:
-                packet, client = sock.recvfrom(MAX_QUERY)
-            except BlockingIOError:
-                return
-            except OSError:  # a reported ICMP error: the socket is fine, the next packet may be too
-                continue
-            zones = authority.zones
-            reply = respond(packet, zones, udp=True)
-            if reply is not None and reply.rcode in TURNED_AWAY and self._primary is not None:
-                found = self._primary.datagram(packet, client[0])
-                reply = Reply(*found, reply.query) if found is not None else reply
-            if reply is not None:
-                # A full send queue, a client without a route, source port 0: it is UDP, the client asks again.
-                with contextlib.suppress(OSError):
-                    sock.sendto(reply.message, client)
-            self._stats.queries[seen(reply, zones, Transport.UDP)] += 1
+    def serve(self, number: int, sockets: Sequence[socket.socket]) -> None:
+        """Have a socket answered, which is closed at the end; there is just one."""
+        (sock,) = sockets
+        self._sockets[number] = sock
+        self._loop.add_reader(sock.fileno(), udp_socket(sock, self._answers).serve)
+
+    def leave(self, number: int) -> None:
+        """Answer a socket no longer, and close it."""
+        sock = self._sockets.pop(number)
+        self._loop.remove_reader(sock.fileno())
+        sock.close()
+
+    def report(self) -> None:
+        """Add up what was counted."""
+        self._answers.settle()
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def synced(self) -> None:
+        """Every change is there at once."""
+
+    async def aclose(self) -> None:
+        """Close the sockets."""
+        self._unlisten()
+        for number in tuple(self._sockets):
+            self.leave(number)
+        self._answers.settle()

@@ -57,7 +57,6 @@ class Metrics:
         self.faults = Counter(
             "homing_internal_faults", "Faults of Homing itself that it went on after.", ("part",), registry=own
         )
-        self.zone_serial = Gauge("homing_zone_serial", "The serial of a zone.", ("zone",), registry=own)
         self.esddns_updates = Counter("esddns_dns_updates", "Successful DNS updates.", registry=own)
         self.esddns_failures = Counter("esddns_dns_update_failures", "Failed DNS updates.", registry=own)
         self.esddns_last_update = Gauge(
@@ -70,8 +69,8 @@ class Metrics:
         self.esddns_health = Gauge("esddns_service_health", "Whether the service runs as it should.", registry=own)
 
     def forget_names(self) -> None:
-        """Drop what was counted for names, providers and zones that a new configuration may not have."""
-        for gauge in (self.in_sync, self.lockouts, self.held, self.zone_serial):
+        """Drop what was counted for names and providers that a new configuration may not have."""
+        for gauge in (self.in_sync, self.lockouts, self.held):
             gauge.clear()
 
     def exposition(self) -> bytes:

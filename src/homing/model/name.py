@@ -38,7 +38,8 @@ class Name:
             size += len(label) + 1
         if size > MAX_WIRE:
             raise ModelError(f"a domain name is longer than {MAX_WIRE} octets")
-        object.__setattr__(self, "key", tuple(label.lower() for label in self.labels))
+        key = tuple(label.lower() for label in self.labels)
+        object.__setattr__(self, "key", self.labels if key == self.labels else key)  # one tuple where one will do
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Name) else NotImplemented

@@ -29,11 +29,15 @@ FirstSerials = Callable[[Collection[Name]], Awaitable[Mapping[Name, int]]]
 
 @dataclass(frozen=True, slots=True)
 class ZoneTemplate:
-    """A zone as the settings give it: all that does not follow addresses. ``static`` holds NS, glue and the like."""
+    """A zone as the settings give it: all that does not follow addresses. ``static`` holds NS, glue and the like.
+
+    ``serial`` is that of a master file: the zone's is never before it.
+    """
 
     origin: Name
     soa: Soa
     static: tuple[RRset, ...]
+    serial: int | None = None
 
 
 def zone_template(
@@ -256,12 +260,15 @@ class ZoneProvider:
             old = last
         if old is None:
             begin = int(self._clock.time()) % 2**32 if serial is None else serial
+            if template.serial is not None and serial_gt(template.serial, begin):
+                begin = template.serial
             await self._publish(Change(None, zone(template.origin, begin, template.soa, template.static)))
             return
         kept = (item for item in self._dynamic(old) if wanted is None or item.key in wanted)
         new = succeed(old, (*template.static, *kept), template.soa)
-        if serial is not None and serial_gt(serial, old.serial):
-            new = replace(new, serial=serial)
+        for least in (serial, template.serial):
+            if least is not None and serial_gt(least, new.serial):
+                new = replace(new, serial=least)
         if new is not old:
             await self._publish(Change(old, new, diff(old, new)))
 

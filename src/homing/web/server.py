@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from aiohttp import web
@@ -28,8 +28,8 @@ class WebServer:
     """Serves views on one or more addresses.
 
     ``state`` gives the current view, ``ready`` None or the reason why Homing cannot serve yet, ``live`` whether what is
-    served was looked at in this run, ``metrics`` the exposition. With ``legacy`` only ``/`` and ``/raw`` exist, as
-    ESDDNS had them.
+    served was looked at in this run, ``metrics`` the exposition, ``documents`` more paths that give JSON. With
+    ``legacy`` only ``/`` and ``/raw`` exist, as ESDDNS did.
     """
 
     def __init__(
@@ -39,12 +39,14 @@ class WebServer:
         ready: Callable[[], str | None],
         metrics: Callable[[], bytes],
         live: Callable[[], bool] = lambda: True,
+        documents: Mapping[str, Callable[[], object]] | None = None,
         legacy: bool = False,
     ) -> None:
         self._state = state
         self._ready = ready
         self._live = live
         self._metrics = metrics
+        self._documents = {} if legacy else dict(documents or {})
         self._legacy = legacy
         self._local_only = False
         self._runner: web.AppRunner | None = None
@@ -59,6 +61,8 @@ class WebServer:
             application.router.add_get("/healthz", self._health)
             application.router.add_get("/readyz", self._readiness)
             application.router.add_get("/metrics", self._exposition)
+        for path, document in self._documents.items():
+            application.router.add_get(path, _giving(document))
         runner = web.AppRunner(
             application, access_log=None, keepalive_timeout=15, handle_signals=False, shutdown_timeout=0.5
         )
@@ -111,6 +115,13 @@ class WebServer:
 
     async def _exposition(self, _: web.Request) -> web.StreamResponse:
         return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _giving(document: Callable[[], object]) -> Handler:
+    async def give(_: web.Request) -> web.StreamResponse:
+        return _json(document())
+
+    return give
 
 
 def _is_address(host: str) -> bool:

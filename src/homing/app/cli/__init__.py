@@ -11,6 +11,7 @@ import click
 from homing import __version__
 from homing.app.cli.change import apply_command, plan_command, unlock_command
 from homing.app.cli.config import check_command, init_command
+from homing.app.cli.dns import dns_command
 from homing.app.cli.look import detect_command, history_command, status_command
 from homing.app.cli.run import demo_command, up_command
 from homing.errors import kind_and_place
@@ -31,6 +32,7 @@ def cli() -> None:
 for command in (
     up_command,
     demo_command,
+    dns_command,
     detect_command,
     plan_command,
     apply_command,

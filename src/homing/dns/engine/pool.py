@@ -1,0 +1,324 @@
+"""The workers as the main process sees them: started, told of every change, replaced when they end or hang."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import marshal
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
+
+from homing.dns.authority import Authority, Change
+from homing.dns.engine.answers import Client
+from homing.dns.engine.frames import MAX_REPORT, Frames, Kind, change_data, frame, stats_from, zones_data
+from homing.dns.engine.setup import Setup
+from homing.dns.stats import Event, Stats
+from homing.effects.clock import Clock
+from homing.effects.log import get_logger
+from homing.errors import ModelError
+
+log = get_logger("dns")
+
+HANG = 5.0
+"""Seconds within which a worker acts on what it is told; then it is replaced."""
+
+LOAD = 120.0
+"""The same for all zones, at its start."""
+
+BACKLOG = 256 << 20
+"""Octets that may wait for a worker; with more it counts as hanging."""
+
+_TICK = 0.25
+_RESTS = (0.0, 0.1, 0.5, 2.0, 5.0)
+"""Seconds before a worker is started again, by how many in a row lived shorter than ``_YOUNG`` seconds."""
+_YOUNG = 10.0
+_TURNED = 16
+"""Forwarded packets answered before the event loop gets its turn."""
+_FORWARD_SIZE = 8192
+_FORWARD_BUFFER = 1 << 18
+
+Turned = Callable[[int, int, bytes, Client], None]
+"""Answers a packet that a worker turned away: number of the socket, index of the worker, packet, client."""
+
+
+class Pool:
+    """As many workers as asked for, while it is open."""
+
+    def __init__(
+        self, authority: Authority, count: int, *, stats: Stats, setup: Setup, clock: Clock, turned: Turned
+    ) -> None:
+        self._authority = authority
+        self._stats = stats
+        self._setup = setup
+        self._clock = clock
+        self._turned = turned
+        self._sockets: dict[int, Sequence[socket.socket]] = {}
+        self._workers: list[_Worker | None] = [None] * count
+        self._keepers: list[asyncio.Task[None]] = []
+        self._unlisten: Callable[[], None] = lambda: None
+        self._changed = asyncio.Event()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process ids of the workers that run."""
+        return tuple(worker.pid for worker in self._workers if worker is not None)
+
+    async def start(self) -> None:
+        """Start the workers and wait until each has the zones."""
+        self._unlisten = self._authority.listen(self._tell)
+        self._keepers = [asyncio.create_task(self._keep(index)) for index in range(len(self._workers))]
+        await self.synced()
+
+    async def synced(self) -> None:
+        """Wait until every worker has acted on all that it was told so far."""
+        while not all(worker is not None and worker.is_synced for worker in self._workers):
+            self._changed.clear()
+            for keeper in self._keepers:
+                if keeper.done():
+                    keeper.result()
+            await self._changed.wait()
+
+    def serve(self, number: int, sockets: Sequence[socket.socket]) -> None:
+        """Have sockets answered, one by each worker; the pool closes them when it ends."""
+        self._sockets[number] = sockets
+        for worker, sock in zip(self._workers, sockets, strict=True):
+            if worker is not None:
+                worker.send(frame(Kind.LISTEN, number), sock)
+
+    def leave(self, number: int) -> None:
+        """Answer sockets no longer, and close them."""
+        for worker, sock in zip(self._workers, self._sockets.pop(number), strict=True):
+            if worker is not None:
+                worker.send(frame(Kind.CLOSE, number))
+            sock.close()
+
+    def report(self) -> None:
+        """Ask the workers what they counted; it arrives with ``synced``."""
+        for worker in self._workers:
+            if worker is not None:
+                worker.send(frame(Kind.REPORT))
+
+    async def aclose(self) -> None:
+        """End the workers."""
+        self._unlisten()
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for number in tuple(self._sockets):
+            for sock in self._sockets.pop(number):
+                sock.close()
+
+    def _tell(self, change: Change) -> None:
+        told = frame(Kind.CHANGE, change_data(change))
+        for worker in self._workers:
+            if worker is not None:
+                worker.send(told)
+
+    async def _keep(self, index: int) -> None:
+        """Keep one worker running."""
+        young = 0
+        while True:
+            began = self._clock.monotonic()
+            async with self._running(index) as worker:
+                reason = await worker.ended()
+            young = young + 1 if self._clock.monotonic() - began < _YOUNG else 0
+            rest = _RESTS[min(young, len(_RESTS) - 1)]
+            self._stats.events[Event.WORKER_REPLACED] += 1
+            log.error("DNS worker ended, starting another", worker=index, reason=reason, seconds=rest)
+            await self._clock.sleep(rest)
+
+    @contextlib.asynccontextmanager
+    async def _running(self, index: int) -> AsyncGenerator[_Worker, None]:
+        turn = functools.partial(self._turn, index)
+        worker = await _Worker.start(self._clock, self._changed.set, self._stats.add, turn)
+        try:
+            worker.send(frame(Kind.ZONES, (self._setup.data(), zones_data(self._authority.zones))))
+            for number, sockets in self._sockets.items():
+                worker.send(frame(Kind.LISTEN, number), sockets[index])
+            self._workers[index] = worker
+            yield worker
+        finally:
+            self._workers[index] = None
+            await worker.aclose()
+            self._changed.set()
+
+    def _turn(self, index: int, number: int, packet: bytes, client: Client) -> None:
+        if number in self._sockets:
+            self._turned(number, index, packet, client)
+
+
+class _Worker:
+    """One process and the sockets to it."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        control: socket.socket,
+        forward: socket.socket,
+        clock: Clock,
+        progress: Callable[[], None],
+        hear: Callable[[Stats], None],
+        turn: Callable[[int, bytes, Client], None],
+    ) -> None:
+        self._process = process
+        self._control = control
+        self._forward = forward
+        self._clock = clock
+        self._progress, self._hear, self._turn = progress, hear, turn
+        self._loop = asyncio.get_running_loop()
+        self._frames = Frames(MAX_REPORT)
+        self._queue: asyncio.Queue[tuple[bytes, socket.socket | None]] = asyncio.Queue()
+        self._queued = 0
+        self._sent = self._done = 0
+        self._since = clock.monotonic()
+        """When the oldest frame not acted on was sent, or when the last was acted on."""
+        self._fault = ""
+        self._sender = asyncio.create_task(self._send_all())
+        self._loop.add_reader(control.fileno(), self._read)
+        self._loop.add_reader(forward.fileno(), self._read_forward)
+
+    @classmethod
+    async def start(
+        cls,
+        clock: Clock,
+        progress: Callable[[], None],
+        hear: Callable[[Stats], None],
+        turn: Callable[[int, bytes, Client], None],
+    ) -> _Worker:
+        """Start a process."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        kind = getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM)
+        inbox, outbox = socket.socketpair(socket.AF_UNIX, kind)
+        with theirs, outbox:
+            outbox.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _FORWARD_BUFFER)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "homing.dns.engine.worker",
+                    str(theirs.fileno()),
+                    str(outbox.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), outbox.fileno()),
+                )
+            except BaseException:
+                ours.close()
+                inbox.close()
+                raise
+        ours.setblocking(False)
+        inbox.setblocking(False)
+        return cls(process, ours, inbox, clock, progress, hear, turn)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether it has acted on all that it was told."""
+        return self._sent > 0 and self._done == self._sent
+
+    def send(self, told: bytes, sock: socket.socket | None = None) -> None:
+        """Tell it something, with a socket if one belongs to it."""
+        if self._done == self._sent:
+            self._since = self._clock.monotonic()
+        self._sent += 1
+        self._queued += len(told)
+        self._queue.put_nowait((told, sock))
+
+    async def ended(self) -> str:
+        """Wait until the process ended or hangs; why."""
+        exited = asyncio.create_task(self._process.wait())
+        try:
+            while not exited.done():
+                await asyncio.wait([exited], timeout=_TICK)
+                patience = HANG if self._done else LOAD
+                late = self._done < self._sent and self._clock.monotonic() - self._since > patience
+                if late or self._queued > BACKLOG:
+                    return f"it hangs: told {self._sent} times, acted on {self._done}"
+                if self._fault:
+                    return self._fault
+        finally:
+            exited.cancel()
+        code = self._process.returncode or 0
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+    async def aclose(self) -> None:
+        """End the process, whatever it does."""
+        self._loop.remove_reader(self._control.fileno())
+        self._loop.remove_reader(self._forward.fileno())
+        self._sender.cancel()
+        await asyncio.gather(self._sender, return_exceptions=True)
+        self._control.close()
+        self._forward.close()
+        try:
+            async with asyncio.timeout(0.5):
+                await self._process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    async def _send_all(self) -> None:
+        with contextlib.suppress(OSError):  # it ended; ``ended`` tells
+            while True:
+                told, sock = await self._queue.get()
+                begun = await self._send_with(told, sock) if sock is not None else 0
+                await self._loop.sock_sendall(self._control, told[begun:])
+                self._queued -= len(told)
+
+    async def _send_with(self, told: bytes, sock: socket.socket) -> int:
+        while True:
+            try:
+                return socket.send_fds(self._control, [told], [sock.fileno()])
+            except BlockingIOError:
+                await self._writable()
+
+    async def _writable(self) -> None:
+        ready = self._loop.create_future()
+        self._loop.add_writer(self._control.fileno(), ready.set_result, None)
+        try:
+            await ready
+        finally:
+            self._loop.remove_writer(self._control.fileno())
+
+    def _read(self) -> None:
+        try:
+            data = self._control.recv(1 << 16)
+            for kind, body in self._frames.feed(data):
+                self._act(kind, body)
+        except BlockingIOError:
+            return
+        except (OSError, ModelError, ValueError, TypeError, EOFError) as error:
+            data = b""
+            self._fault = f"it sent what cannot be read: {error}"
+        if not data:
+            self._loop.remove_reader(self._control.fileno())
+
+    def _act(self, kind: Kind, body: Any) -> None:
+        if kind is Kind.DONE:
+            self._done = int(body)
+            self._since = self._clock.monotonic()
+            self._progress()
+        elif kind is Kind.STATS:
+            self._hear(stats_from(body))
+
+    def _read_forward(self) -> None:
+        for _ in range(_TURNED):
+            try:
+                data = self._forward.recv(_FORWARD_SIZE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._loop.remove_reader(self._forward.fileno())
+                return
+            number, client, packet = marshal.loads(data)  # noqa: S302 - from a process we started
+            self._turn(number, packet, client)
