@@ -17,13 +17,13 @@ import dns.rcode
 import dns.rdatatype
 import dns.tsigkeyring
 import dns.xfr
-import dns.zone
 import pytest
 
+import dns.zone
 from homing.standins.internet import StandInInternet
-from tests.app.running import HOME, MOVED, OWN, Daemon, House, internet, name, settings
+from tests.app.running import HOME, MOVED, OWN, Daemon, House, environment, internet, name, settings
 from tests.app.test_faults import fill, private_mount
-from tests.dns_servers import KEY, OTHER_KEY
+from tests.dns_servers import KEY, OTHER_KEY, free_port
 from tests.waiting import until
 
 ZONE = "home.arpa"
@@ -249,3 +249,30 @@ def test_readiness_tells_last_good_from_live(world: StandInInternet, tmp_path: P
         home.write(text)
         daemon.send(signal.SIGHUP)
         until(lambda: '"view":"live"' in daemon.get("/readyz"), 10, "live")
+
+
+def test_sighup_takes_other_listen_addresses_over(world: StandInInternet, tmp_path: Path) -> None:
+    """The new ones answer, the old ones no more; one that is taken leaves everything as it was."""
+    first, second = free_port(), free_port()
+    home = house(tmp_path, world, f'listen = ["127.0.0.1:{first}"]')
+    before = home.config.read_text()
+
+    def answers(port: int) -> bool:
+        try:
+            dns.query.tcp(dns.message.make_query(ZONE, "SOA"), "127.0.0.1", timeout=1, port=port)
+        except OSError:
+            return False
+        return True
+
+    with Daemon(home.words("up", "--web", "127.0.0.1:0"), tmp_path, environment(tmp_path)) as daemon:
+        assert answers(first)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", second))
+            taken.listen()
+            home.write(before.replace(f":{first}", f":{second}"))
+            daemon.send(signal.SIGHUP)
+            until(lambda: "DNS stays on its old addresses" in daemon.log, 10, "told")
+            assert answers(first)
+        daemon.send(signal.SIGHUP)
+        until(lambda: answers(second), 10, "the new address answers")
+        until(lambda: not answers(first), 10, "the old one does not")

@@ -18,7 +18,7 @@ import msgspec
 
 from homing import __version__
 from homing.app.build import build_zones, dns_addresses, parse_listen
-from homing.app.dns.figures import DnsFigures, build_figures
+from homing.app.dns.figures import DnsFigures, build_figures, secondary_figures
 from homing.app.dns.local import answering
 from homing.app.dns_metrics import DnsCollector, TransferCollector
 from homing.app.household import Household
@@ -34,7 +34,7 @@ from homing.dns.stats import Stats
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
-from homing.errors import ConfigError, HomingError, ModelError, StoreError
+from homing.errors import ConfigError, HomingError, ListenError, ModelError, StoreError
 from homing.model.name import Name
 from homing.store import StateLock, Store
 from homing.web.view import ChangeView, StateView
@@ -71,6 +71,7 @@ class Daemon:
         self._stack = contextlib.AsyncExitStack()
         self._changes: tuple[ChangeView, ...] = ()
         self._server: DnsServer | None = None
+        self._bound: tuple[tuple[str, int], ...] = ()
         self.metrics = Metrics(__version__)
         self.authority = Authority()
         self.metrics.registry.register(
@@ -157,6 +158,7 @@ class Daemon:
         else:
             self.household.verdicts.update(before.verdicts)
             await before.aclose()
+            await self._listen_on(self._dns_addresses(loaded))
             if self._listening(loaded) != self._listening(before.loaded):
                 log.warning("listen addresses changed: they count after a restart", origin=loaded.origin)
             log.info("configuration taken over", origin=loaded.origin, names=len(self.household.names))
@@ -192,7 +194,22 @@ class Daemon:
 
     def _listening(self, loaded: Loaded) -> tuple[object, ...]:
         web = (loaded.settings.web.listen, loaded.settings.web.legacy_listen) if self._options.web is None else ()
-        return (self._dns_addresses(loaded), *web)
+        return (*web, self._server is None and self._dns_addresses(loaded))
+
+    async def _listen_on(self, addresses: tuple[tuple[str, int], ...]) -> None:
+        """Serve DNS on these addresses from now on; when one cannot be had, all stays as it was."""
+        wanted, bound = set(addresses), set(self._bound)
+        if self._server is None or wanted == bound:
+            return
+        try:
+            await self._server.listen(sorted(wanted - bound))
+        except ListenError as error:
+            log.error("DNS stays on its old addresses", reason=str(error))  # noqa: TRY400
+            return
+        await self._server.leave(bound - wanted)
+        self._bound = addresses
+        self.dns_listen = tuple(_told(*address) for address in self._server.addresses)
+        log.info("DNS listens on other addresses", addresses=self.dns_listen)
 
     def _dns_addresses(self, loaded: Loaded) -> tuple[tuple[str, int], ...]:
         return dns_addresses(loaded, self._options.dns)
@@ -206,7 +223,7 @@ class Daemon:
                 server = DnsServer(self.authority, primary=self.transfers.primary, clock=self._clock)
                 await server.listen(addresses)
                 stack.push_async_callback(server.aclose)
-                self._server = server
+                self._server, self._bound = server, addresses
                 self.dns_listen = tuple(_told(*address) for address in server.addresses)
             await stack.enter_async_context(
                 answering(self._options.state, lambda: msgspec.json.encode(self.dns_figures()))
@@ -265,6 +282,7 @@ class Daemon:
             listen=self.dns_listen,
             workers=self._workers(),
             connections=self._connections(),
+            secondaries=secondary_figures(self.transfers.following.standings(), self.transfers.told, self.authority),
         )
 
     def _counted(self) -> Stats:

@@ -15,7 +15,7 @@ from homing.app.secondaries import ReadPolicy
 from homing.dns.authority import Authority
 from homing.dns.transfers.catalog import catalog_rrsets, catalog_soa
 from homing.dns.transfers.follow import Following
-from homing.dns.transfers.notify import Notifier
+from homing.dns.transfers.notify import Notifier, Told
 from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
 from homing.dns.transfers.primary import Primary
 from homing.dns.transfers.secondary import FIRST_PATIENCE, Secondary, first_serial
@@ -101,6 +101,11 @@ class Transfers:
             self._take(policy)
 
         return undo
+
+    @property
+    def told(self) -> dict[tuple[Secondary, Name], Told]:
+        """How far each secondary is told of each zone."""
+        return {} if self._notifier is None else self._notifier.told
 
     @property
     def catalogs(self) -> tuple[Name, ...]:
