@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from pathlib import Path
@@ -9,12 +10,18 @@ from pathlib import Path
 import click
 from prometheus_client import CollectorRegistry, generate_latest
 
-from homing.app.dns.figures import NO_ZONE, SHOWN, SecondaryFigures, build_figures
+from homing.app.dns.figures import NO_ZONE, SHOWN, SecondaryFigures, build_figures, secondary_figures
 from homing.app.dns.report import figures_text
-from homing.app.dns_metrics import MAX_ZONES, DnsCollector, exposition
+from homing.app.dns_metrics import MAX_ZONES, DnsCollector, TransferCollector, exposition
 from homing.dns.authority import Authority
 from homing.dns.message import Rcode
 from homing.dns.stats import Event, Seen, Stats, Transport
+from homing.dns.transfers.follow import Following
+from homing.dns.transfers.notify import Told
+from homing.dns.transfers.secondary import Secondary
+from homing.dns.transfers.transfer import Kind
+from homing.dns.transfers.turns import Transferred
+from homing.effects.clock import ManualClock
 from homing.model.name import parse_name
 from homing.model.zone import zone
 from tests.dns.zones import SOA
@@ -27,9 +34,20 @@ def serving(*origins: str) -> Authority:
     return authority
 
 
-def exposed(stats: Stats, authority: Authority) -> dict[str, float]:
+SECONDARY = Secondary("192.0.2.1")
+
+
+def followed(authority: Authority, clock: ManualClock) -> Following:
+    """One secondary of all zones, which has none of them yet."""
+    following = Following(authority, clock, random.Random(1))
+    following.follow(lambda _: (SECONDARY,))
+    return following
+
+
+def exposed(stats: Stats, authority: Authority, following: Following | None = None) -> dict[str, float]:
     """All metrics by name and labels."""
-    told = exposition(lambda: stats, authority, workers=lambda: 2, connections=lambda: 3, broken=lambda: 1)()
+    more = () if following is None else (TransferCollector(following),)
+    told = exposition(lambda: stats, authority, workers=lambda: 2, connections=lambda: 3, broken=lambda: 1, more=more)()
     lines = (line.rpartition(" ") for line in told.decode().splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in lines}
 
@@ -99,10 +117,43 @@ def test_only_so_many_zones_have_a_label() -> None:
 
 def test_the_documentation_lists_every_metric() -> None:
     """And no other."""
-    found = exposed(Stats(queries=Counter({Seen(Transport.UDP, "A", Rcode.NOERROR, "a.test"): 1})), serving("a.test"))
+    authority = serving("a.test")
+    following = followed(authority, ManualClock())
+    following.transferred(transfer(authority))
+    found = exposed(
+        Stats(queries=Counter({Seen(Transport.UDP, "A", Rcode.NOERROR, "a.test"): 1})), authority, following
+    )
     told = {name.partition("{")[0] for name in found} - {"homing_build_info"}
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert told == set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+
+
+def transfer(authority: Authority) -> Transferred:
+    """The secondary fetched the one zone."""
+    (version,) = authority.zones.loaded.values()
+    return Transferred(version.origin, SECONDARY.host, None, Kind.WHOLE, None, version.serial)
+
+
+async def test_secondaries_are_told_with_their_serial_and_lag() -> None:
+    """One that has nothing lags since it could; one that fetched the zone does not."""
+    authority, clock = serving("a.test"), ManualClock()
+    following = followed(authority, clock)
+    await clock.advance(60)
+    labels = '{secondary="192.0.2.1:53",zone="a.test"}'
+    found = exposed(Stats(), authority, following)
+    assert found[f"homing_dns_secondary_lag_seconds{labels}"] == 60
+    assert f"homing_dns_secondary_serial{labels}" not in found
+    (figures,) = secondary_figures(following.standings(), {}, authority)
+    assert (figures.server, figures.serial, figures.behind, figures.told) == ("192.0.2.1:53", None, None, "")
+    following.transferred(transfer(authority))
+    found = exposed(Stats(), authority, following)
+    (version,) = authority.zones.loaded.values()
+    assert found[f"homing_dns_secondary_serial{labels}"] == version.serial
+    assert found[f"homing_dns_secondary_lag_seconds{labels}"] == 0
+    assert found['homing_dns_transfers_total{kind="axfr",result="done",zone="a.test"}'] == 1
+    told = {(SECONDARY, version.origin): Told(version.serial, 2, 0)}
+    (figures,) = secondary_figures(following.standings(), told, authority)
+    assert (figures.serial, figures.behind, figures.told) == (version.serial, 0, "acknowledged")
 
 
 def test_figures_sum_up_and_stay_small() -> None:

@@ -21,6 +21,7 @@ from homing.model.address import Family, parse_address
 from homing.model.name import Name, parse_name
 from homing.model.observation import Outcome, Verdict
 from homing.plan import NameChange
+from homing.providers.zone import GATHER
 from homing.store import Store
 from tests.app.fake_provider import FakeProvider
 
@@ -68,11 +69,11 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[Household, Broken, Manual
 
 
 async def _eventually(condition: object, clock: ManualClock) -> None:
-    """Store writes run in a thread, so some real turns of the loop pass until a condition holds."""
+    """Store writes run in a thread, so some real turns of the loop and a little time pass until a condition holds."""
     assert callable(condition)
     async with asyncio.timeout(5):
         while not condition():
-            await settle()
+            await clock.advance(GATHER)
             await asyncio.to_thread(lambda: None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from importlib import resources
 from pathlib import Path
 
@@ -9,8 +10,13 @@ import pytest
 
 from homing.app.build import build_names, build_zones, parse_listen
 from homing.app.check import check
+from homing.app.secondaries import ReadPolicy, transfer_policy
 from homing.app.settings import Dyndns2Settings, default_settings, find_configuration, load_toml
+from homing.dns.transfers.policy import ZonePolicy
+from homing.dns.transfers.secondary import Secondary
 from homing.errors import ConfigError
+from homing.model.address import parse_address
+from homing.model.name import parse_name
 
 GOOD = """
 [providers.strato]
@@ -180,3 +186,72 @@ def test_addresses_that_are_none(text: str) -> None:
     """What is no address and port is an error."""
     with pytest.raises(ConfigError):
         parse_listen(text, "here", 99)
+
+
+FOLLOWED = """
+[dns]
+secondaries = ["192.0.2.1", "2001:db8::1", "[2001:db8::2]:5353 key NS2."]
+transfer = ["198.51.100.0/24", "key ns2", "192.0.2.9 key ns2"]
+catalog = "catalog.invalid"
+[[dns.keys]]
+name = "ns2"
+secret_file = "ns2.key"
+[zones."example.net"]
+[zones."example.org"]
+secondaries = ["192.0.2.7:53"]
+transfer = []
+"""
+
+
+def follows(tmp_path: Path, text: str = FOLLOWED) -> ReadPolicy:
+    """The policy of settings, with the key's secret beside them."""
+    (tmp_path / "ns2.key").write_text(base64.b64encode(b"x" * 32).decode())
+    return transfer_policy(load_toml(write(tmp_path, text)))
+
+
+def test_secondaries_and_who_may_transfer(tmp_path: Path) -> None:
+    """Zones are followed by what they name, else by what [dns] names; a secondary may transfer by itself."""
+    read = follows(tmp_path)
+    policy = read()
+    (key,) = policy.keys
+    common = policy.of(parse_name("example.net"))
+    assert common == policy.default
+    assert common.secondaries == (
+        Secondary("192.0.2.1"),
+        Secondary("2001:db8::1"),
+        Secondary("2001:db8::2", 5353, key),
+    )
+    assert policy.of(parse_name("example.org")) == ZonePolicy((Secondary("192.0.2.7"),))
+    assert policy.catalog == parse_name("catalog.invalid")
+    access, ns2 = common.access, parse_name("ns2")
+    allowed = [("192.0.2.1", None), ("198.51.100.9", None), ("203.0.113.1", ns2), ("2001:db8::2", ns2)]
+    assert all(access.allows(parse_address(client), key) for client, key in allowed)
+    refused = [("192.0.2.9", None), ("2001:db8::2", None), ("203.0.113.1", None)]
+    assert not any(access.allows(parse_address(client), key) for client, key in refused)
+    (tmp_path / "ns2.key").write_text(base64.b64encode(b"y" * 32).decode())
+    assert read().keys[0].secret == b"y" * 32
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ('"192.0.2.1"', '"ns2.example.org"', r"dns.secondaries\[0\]: .*not the address of a server; write it like"),
+        ('"192.0.2.1"', '":53"', "not the address of a server"),
+        ("key NS2.", "key ns3", r"dns.secondaries\[2\]: no key 'ns3'; add it to \[\[dns.keys\]\], or one of: ns2"),
+        ('"198.51.100.0/24"', '"198.51.100.1/24"', r"dns.transfer\[0\]: .*not an address or a network"),
+        ('"198.51.100.0/24"', '""', "not an address or a network"),
+        ('"192.0.2.7:53"', '"192.0.2.7:0"', r"zones.example.org.secondaries\[0\]"),
+        ("secret_file", "secret_files", 'unknown key; did you mean "secret_file"?'),
+        ('secret_file = "ns2.key"', "", r"dns.keys\[0\] \(ns2\): no secret is given"),
+        ('secret_file = "ns2.key"', 'secret_file = "none"', "secret_file: cannot read .*none"),
+        ('secret_file = "ns2.key"', 'secret_file = "homing.toml"', "not Base64"),
+        ('name = "ns2"', 'name = "ns2"\nalgorithm = "hmac-md5"', "dns.keys"),
+        ("catalog.invalid", "Example.net", "dns.catalog: example.net is a zone itself"),
+        ("catalog.invalid", ".".join(["a" * 60] * 4), "dns.catalog: is too long"),
+    ],
+)
+def test_what_is_wrong_about_transfers_is_told(tmp_path: Path, before: str, after: str, told: str) -> None:
+    """File, key and remedy, before anything is served."""
+    assert before in FOLLOWED
+    with pytest.raises(ConfigError, match=told):
+        follows(tmp_path, FOLLOWED.replace(before, after, 1))()

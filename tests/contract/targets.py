@@ -9,12 +9,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from homing.dns.authority import Authority
-from homing.effects.clock import ManualClock
+from homing.dns.authority import Authority, Change
+from homing.effects.clock import SystemClock
 from homing.effects.http import HttpClient
 from homing.effects.secret import secret_from_text
 from homing.model.name import Name, parse_name
-from homing.model.zone import Zone
 from homing.providers.base import Provider
 from homing.providers.dyndns2 import Dyndns2
 from homing.providers.gandi import Gandi
@@ -24,7 +23,7 @@ from homing.providers.zone import ZoneProvider, zone_template
 from homing.standins.gandi import GandiServer
 from homing.standins.listen import Listen
 from homing.standins.strato import StratoServer
-from tests.providers import dns_peers
+from tests import dns_servers
 from tests.providers.fakes import Certificates, silent_server
 
 HANG_LIMIT = 0.5
@@ -115,11 +114,11 @@ async def own_zone(_: pytest.FixtureRequest, __: HttpClient) -> AsyncIterator[Ta
     origin = parse_name(DOMAIN)
     authority = Authority()
 
-    async def save(zone: Zone) -> None:
+    async def save(change: Change) -> None:
         """No disk in this test."""
 
     template = zone_template(origin, {origin.prefixed("ns1"): [IPv4Address("192.0.2.53")]}, origin.prefixed("admin"))
-    provider = ZoneProvider("p", authority, [template], save, ManualClock())
+    provider = ZoneProvider("p", authority, [template], save, SystemClock())
     await provider.start()
 
     async def held(name: Name) -> frozenset[str]:
@@ -131,20 +130,20 @@ async def own_zone(_: pytest.FixtureRequest, __: HttpClient) -> AsyncIterator[Ta
 
 
 @asynccontextmanager
-async def rfc2136(peer: dns_peers.DnsPeer) -> AsyncIterator[Target]:
+async def rfc2136(peer: dns_servers.Server) -> AsyncIterator[Target]:
     def provider(server: str, key: str, timeout: float = 20.0) -> Rfc2136:
-        return Rfc2136("p", server=server, key_name=dns_peers.KEY_NAME, key=secret_from_text(key), timeout=timeout)
+        return Rfc2136("p", server=server, key_name=dns_servers.KEY_NAME, key=secret_from_text(key), timeout=timeout)
 
     async def held(name: Name) -> frozenset[str]:
-        return await dns_peers.ask(peer, name.text)
+        return await peer.addresses(name.text)
 
     async with silent_server() as silent:
         yield Target(
-            provider(peer.server, dns_peers.KEY),
+            provider(peer.server, dns_servers.KEY),
             held,
-            (dns_peers.KEY, dns_peers.OTHER_KEY),
-            denied=provider(peer.server, dns_peers.OTHER_KEY),
-            hanging=provider(f"127.0.0.1:{silent}", dns_peers.KEY, HANG_LIMIT),
+            (dns_servers.KEY, dns_servers.OTHER_KEY),
+            denied=provider(peer.server, dns_servers.OTHER_KEY),
+            hanging=provider(f"127.0.0.1:{silent}", dns_servers.KEY, HANG_LIMIT),
         )
 
 

@@ -14,9 +14,9 @@ from homing.dns.transfers.tsig import Key, Keyring, tsig_key
 from homing.effects.clock import ManualClock, SystemClock
 from homing.model.name import parse_name
 from homing.model.zone import zone
-from tests.dns.secondaries import ALGORITHM, KEY_NAME, SECRET
 from tests.dns.zones import ORIGIN, SOA
-from tests.providers.dns_peers import free_port
+from tests.dns_servers import ALGORITHM, KEY_NAME, free_port
+from tests.dns_servers import KEY as SECRET
 
 KEY = tsig_key(KEY_NAME, ALGORITHM, SECRET)
 CHANCE = random.Random(1)

@@ -24,9 +24,10 @@ from homing.dns.transfers.tsig import tsig_key
 from homing.effects.clock import ManualClock, settle
 from homing.model.name import Name
 from homing.model.zone import succeed, zone
-from tests.dns.secondaries import ALGORITHM, KEY_NAME, SECRET
 from tests.dns.test_server import until
 from tests.dns.zones import ORIGIN, SOA, addresses
+from tests.dns_servers import ALGORITHM, KEY_NAME
+from tests.dns_servers import KEY as SECRET
 
 THEIRS = dns.tsig.Key(KEY_NAME, SECRET, ALGORITHM)
 FIRST = zone(ORIGIN, 1, SOA, ())

@@ -1,37 +1,45 @@
-"""Real secondaries follow the server by NOTIFY and signed incremental transfers."""
+"""Real secondaries follow the server, with its zones and journals on disk, by NOTIFY and signed transfers."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from homing.dns.authority import Authority
+from homing.app.memory import Memory
+from homing.app.transfers import Transfers
+from homing.dns.authority import Authority, Change
 from homing.dns.server import DnsServer
-from homing.dns.transfers.notify import Notifier
-from homing.dns.transfers.primary import Primary, Response, Transferred
+from homing.dns.transfers.follow import Counted
+from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
 from homing.dns.transfers.secondary import Secondary
-from homing.dns.transfers.transfer import Access, Kind, Rule
-from homing.dns.transfers.tsig import Keyring, tsig_key
+from homing.dns.transfers.transfer import Kind
+from homing.dns.transfers.tsig import tsig_key
+from homing.dns.transfers.turns import Ending, Response
 from homing.effects.clock import SystemClock
-from homing.model.zone import Soa, Zone, succeed, zone
-from tests.dns.secondaries import ALGORITHM, KEY_NAME, SECRET, SecondaryServer
+from homing.model.name import Name, parse_name
+from homing.model.rrset import RRset, RRType, rrset
+from homing.model.zone import Soa, Zone, ZoneDiff, amend, zone
+from homing.store import Store
 from tests.dns.zones import ORIGIN, RRSETS, addresses
-from tests.providers.dns_peers import free_port
+from tests.dns_servers import ALGORITHM, KEY, KEY_NAME, free_port, secondary
 
 pytestmark = pytest.mark.peers
 
 PROGRAMS = ["knot", "nsd", "bind"]
-KEY = tsig_key(KEY_NAME, ALGORITHM, SECRET)
 CHANGES = 1000
 SMALL = tuple(item for item in RRSETS if len(item.rdatas) <= 100)
 """Without the RRset that BIND finds too large."""
 
 FIRST = zone(ORIGIN, 2026, Soa(ORIGIN.prefixed("ns1"), ORIGIN.prefixed("admin"), refresh=30, retry=2), SMALL)
+CATALOG = parse_name("catalog.invalid")
+Changes = dict[tuple[Name, int], RRset | None]
 
 
 class CutOff(Response):
@@ -53,126 +61,152 @@ class CutOff(Response):
         return self._whole.next()
 
 
-class CuttingPrimary(Primary):
-    """A primary that resets the connections of transfers while ``cutting``; counts them in ``cuts``."""
-
-    cutting = False
-    cuts = 0
-
-    def respond(self, packet: bytes, client: str, *, udp: bool) -> Response | None:
-        """The response, cut off when it is a transfer."""
-        response = super().respond(packet, client, udp=udp)
-        if response is None or udp or not self.cutting:
-            return response
-        self.cuts += 1
-        return CutOff(response)
-
-
 class Running:
-    """A primary that secondaries can reach."""
+    """A server that secondaries follow."""
 
-    def __init__(self, authority: Authority, primary: CuttingPrimary, transfers: list[Transferred]) -> None:
+    def __init__(self, authority: Authority, transfers: Transfers) -> None:
         self.authority = authority
-        self.primary = primary
         self.transfers = transfers
+        self.seen: Counter[Counted] = Counter()
 
-    def change(self, index: int) -> Zone:
-        """Serve a next version: one name moves, another comes, and an old one goes."""
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of the transfers that brought something since this was asked last."""
+        news = self.transfers.following.transfers - self.seen
+        self.seen = Counter(self.transfers.following.transfers)
+        return {counted.kind for counted in news if counted.ending is Ending.DONE} - {Kind.CURRENT}
+
+    async def publish(self, new: Zone, known: ZoneDiff | None = None) -> None:
+        """Serve a version once it is on disk."""
+        await self.transfers.keeper.save(Change(self.authority.zone(new.origin), new, known))
+        self.authority.publish(new, known)
+
+    async def amend(self, changes: Changes) -> Zone:
+        """Serve a next version of the zone."""
         old = self.authority.zone(ORIGIN)
         assert old is not None
-        moving, coming, going = (f"{name}.example.net" for name in ("moving", f"new{index}", f"new{index - 3}"))
-        kept = [item for item in old.rrsets() if item.name.text not in (moving, going)]
-        new = succeed(old, [*kept, *addresses(moving, f"198.51.100.{index % 250}"), *addresses(coming, "192.0.2.9")])
-        self.authority.publish(new)
+        new, known = amend(old, changes)
+        await self.publish(new, known)
         return new
+
+    async def change(self, index: int) -> Zone:
+        """One name moves, another comes, and an old one goes."""
+        moving, coming = addresses("moving.example.net", f"198.51.100.{index % 250}")[0], f"new{index}.example.net"
+        (new,) = addresses(coming, "192.0.2.9")
+        going = parse_name(f"new{index - 3}.example.net"), 1
+        return await self.amend({moving.key: moving, new.key: new, going: None})
 
 
 @asynccontextmanager
-async def primary(port: int, secondary_port: int, start: Zone, journal: bytes | None = None) -> AsyncIterator[Running]:
-    """The server with one zone, telling one secondary."""
-    authority = Authority()
-    transfers: list[Transferred] = []
-    clock = SystemClock()
-    access = Access((Rule(key=KEY.name),))
-    side = CuttingPrimary(authority, clock, access=access, keys=Keyring((KEY,)), on_transfer=transfers.append)
-    if journal is not None:
-        side.restore(ORIGIN, journal)
-    notifier = Notifier(authority, [Secondary("127.0.0.1", secondary_port, KEY)], clock, random.Random(1))
-    server = DnsServer(authority, primary=side)
-    await server.listen([("127.0.0.1", port)])
-    authority.publish(start)
-    try:
-        yield Running(authority, side, transfers)
-    finally:
-        await server.aclose()
-        await notifier.aclose()
-        side.close()
-
-
-@contextmanager
-def secondary(program: str, directory: Path, primary_port: int) -> Iterator[SecondaryServer]:
-    """A secondary that is stopped at the end."""
-    server = SecondaryServer(program, directory, ("127.0.0.1", primary_port), free_port())
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
+async def primary(state: Path, port: int, secondary_port: int, catalog: Name | None = None) -> AsyncIterator[Running]:
+    """The server with the zones on disk, and one secondary."""
+    authority, clock = Authority(), SystemClock()
+    key = tsig_key(KEY_NAME, ALGORITHM, KEY)
+    policy = TransferPolicy((key,), ZonePolicy((Secondary("127.0.0.1", secondary_port, key),)), catalog=catalog)
+    with Store(state) as store, contextlib.closing(Memory(store)) as memory:
+        async with Transfers(authority, memory, store, clock=clock, chance=random.Random(1)) as transfers:
+            transfers.follow(lambda: policy)
+            for old in transfers.keeper.last_good:
+                authority.publish(old)
+            server = DnsServer(authority, primary=transfers.primary)
+            await server.listen([("127.0.0.1", port)])
+            transfers.begin()
+            try:
+                yield Running(authority, transfers)
+            finally:
+                await server.aclose()
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 async def test_a_secondary_follows_by_ixfr_only(program: str, tmp_path: Path) -> None:
     """After one AXFR all changes reach a secondary as differences, through a restart of it and of the primary."""
-    port = free_port()
+    port, state = free_port(), tmp_path / "state"
     with secondary(program, tmp_path, port) as server:
-        async with primary(port, server.port, FIRST) as first:
+        async with primary(state, port, server.port) as first:
+            await first.publish(FIRST)
             await server.reaches(FIRST.serial)
-            assert {item.kind for item in first.transfers} == {Kind.WHOLE}
-            seen = len(first.transfers)
+            assert first.kinds == {Kind.WHOLE}
             for index in range(CHANGES // 2):
-                version = first.change(index)
+                version = await first.change(index)
                 if index % 20 == 0:
                     await server.reaches(version.serial)
             await server.reaches(version.serial)
             server.stop()
             for index in range(CHANGES // 2, CHANGES * 3 // 4):
-                version = first.change(index)
+                version = await first.change(index)
             server.start()
             await server.reaches(version.serial)
-            followed = first.transfers[seen:]
-            assert followed
-            assert {item.kind for item in followed} == {Kind.STEPS}
-            journal = first.primary.journal(ORIGIN)
-            assert journal is not None
-            stored = journal.to_bytes()
-        async with primary(port, server.port, version, stored) as second:
-            for index in range(CHANGES * 3 // 4, CHANGES):
-                version = second.change(index)
+            assert first.kinds == {Kind.STEPS}
+            server.stop()
+            version = await first.change(CHANGES * 3 // 4)
+        async with primary(state, port, server.port) as second:
+            server.start()
             await server.reaches(version.serial)
-            assert {item.kind for item in second.transfers} == {Kind.STEPS}
+            for index in range(CHANGES * 3 // 4 + 1, CHANGES):
+                version = await second.change(index)
+            await server.reaches(version.serial)
+            assert second.kinds == {Kind.STEPS}
         assert await server.addresses("moving.example.net") == {f"198.51.100.{(CHANGES - 1) % 250}"}
         assert not await server.addresses(f"new{CHANGES - 10}.example.net")
         assert await server.addresses(f"new{CHANGES - 1}.example.net") == {"192.0.2.9"}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-async def test_a_transfer_cut_off_leaves_the_old_zone(program: str, tmp_path: Path) -> None:
+async def test_a_transfer_cut_off_leaves_the_old_zone(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A secondary whose AXFR is reset midway serves the old zone, and follows once a transfer is whole."""
     port = free_port()
-    large = [rrset for index in range(4000) for rrset in addresses(f"host{index}.example.net", "192.0.2.7")]
+    large = [item for index in range(4000) for item in addresses(f"host{index}.example.net", "192.0.2.7")]
     with secondary(program, tmp_path, port) as server:
-        async with primary(port, server.port, FIRST) as running:
+        async with primary(tmp_path / "state", port, server.port) as running:
+            await running.publish(FIRST)
             await server.reaches(FIRST.serial)
-            running.primary.cutting = True
-            version = succeed(FIRST, [*SMALL, *large])
-            running.authority.publish(version)
+            side, cuts = running.transfers.primary, Counter[str]()
+            respond = side.respond
+
+            def cutting(packet: bytes, client: str, *, udp: bool) -> Response | None:
+                response = respond(packet, client, udp=udp)
+                if response is None or udp:
+                    return response
+                cuts["all"] += 1
+                return CutOff(response)
+
+            monkeypatch.setattr(side, "respond", cutting)
+            await running.amend({item.key: item for item in large})
             async with asyncio.timeout(20):
-                while not running.primary.cuts:
+                while not cuts:
                     await asyncio.sleep(0.02)
             await asyncio.sleep(0.2)  # what the secondary got is there to be used wrongly
             assert await server.serial() == FIRST.serial
             assert not await server.addresses("host1.example.net")
-            running.primary.cutting = False
-            version = running.change(1)
+            monkeypatch.undo()
+            version = await running.change(1)
             await server.reaches(version.serial)
             assert await server.addresses("host3999.example.net") == {"192.0.2.7"}
+
+
+@pytest.mark.parametrize("program", ["knot", "bind"])
+async def test_a_secondary_follows_the_catalog(program: str, tmp_path: Path) -> None:
+    """RFC 9432: zones that come, through a restart too, are served without any setting there; one that goes is not."""
+    port, state = free_port(), tmp_path / "state"
+    other, third = (
+        zone(origin, serial, FIRST.soa, [rrset(origin, RRType.NS, 60, [FIRST.soa.mname.wire])])
+        for origin, serial in ((parse_name("other.test"), 7), (parse_name("third.test"), 9))
+    )
+    with secondary(program, tmp_path, port, catalog=CATALOG.text) as server:
+        async with primary(state, port, server.port, CATALOG) as first:
+            await first.publish(FIRST)
+            await first.transfers.list_members([ORIGIN])
+            await server.reaches(FIRST.serial)
+            await first.publish(other)
+            await first.transfers.list_members([ORIGIN, other.origin])
+            await server.reaches(7, "other.test")
+        async with primary(state, port, server.port, CATALOG) as second:
+            await second.publish(third)
+            await second.transfers.list_members([ORIGIN, other.origin, third.origin])
+            await server.reaches(9, "third.test")
+            second.authority.withdraw(ORIGIN)
+            await second.transfers.list_members([other.origin, third.origin])
+            await server.reaches(None)
+            assert (await server.serial("other.test"), await server.serial("third.test")) == (7, 9)

@@ -10,11 +10,11 @@ import dns.rcode
 from homing.dns.message import Rcode
 from homing.dns.stats import Event, Transport
 from homing.dns.tcp import TcpLimits
-from homing.dns.transfers.primary import TransferLimits
+from homing.dns.transfers.turns import TransferLimits
 from homing.effects.clock import ManualClock
-from tests.dns.secondaries import ZONE
 from tests.dns.test_primary import BY_NETWORK, THEIRS, empty, primary
 from tests.dns.test_server import closed, connected, framed, query, read_reply, until
+from tests.dns_servers import ZONE
 
 AXFR = framed(dns.message.make_query(ZONE, "AXFR", id=7))
 

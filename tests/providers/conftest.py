@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from homing.effects.http import HttpClient
-from tests.providers import dns_peers, fakes
+from tests import dns_servers
+from tests.providers import fakes
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +23,12 @@ async def http(certificates: fakes.Certificates) -> AsyncIterator[HttpClient]:
 
 
 @pytest.fixture(scope="session")
-def knot_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dns_peers.DnsPeer]:
-    directory = tmp_path_factory.mktemp("knot")
-    with dns_peers.running(*dns_peers.knot(directory), directory) as peer:
+def knot_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dns_servers.Server]:
+    with dns_servers.updatable("knot", tmp_path_factory.mktemp("knot")) as peer:
         yield peer
 
 
 @pytest.fixture(scope="session")
-def named_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dns_peers.DnsPeer]:
-    directory = tmp_path_factory.mktemp("named")
-    with dns_peers.running(*dns_peers.named(directory), directory) as peer:
+def named_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dns_servers.Server]:
+    with dns_servers.updatable("named", tmp_path_factory.mktemp("named")) as peer:
         yield peer

@@ -21,7 +21,7 @@ from homing.model.address import Family
 from homing.model.name import Name, parse_name
 from homing.providers.rfc2136 import Rfc2136
 from homing.providers.signed_dns import host_port
-from tests.providers import dns_peers
+from tests import dns_servers
 from tests.providers.changes import change
 
 A, B, C = "203.0.113.7", "198.51.100.23", "192.0.2.99"
@@ -30,16 +30,16 @@ FQDN = "www.example.net"
 
 
 @pytest.fixture(params=["knot_server", "named_server"])
-def peer(request: pytest.FixtureRequest) -> dns_peers.DnsPeer:
-    found: dns_peers.DnsPeer = request.getfixturevalue(request.param)
+def peer(request: pytest.FixtureRequest) -> dns_servers.Server:
+    found: dns_servers.Server = request.getfixturevalue(request.param)
     return found
 
 
 def provider(
     server: str,
     *,
-    key: str = dns_peers.KEY,
-    key_name: str = dns_peers.KEY_NAME,
+    key: str = dns_servers.KEY,
+    key_name: str = dns_servers.KEY_NAME,
     algorithm: str = "hmac-sha256",
     zone: Name | None = None,
     timeout: float = 5.0,
@@ -49,7 +49,7 @@ def provider(
 
 
 @pytest.mark.peers
-async def test_an_update_is_atomic(peer: dns_peers.DnsPeer) -> None:
+async def test_an_update_is_atomic(peer: dns_servers.Server) -> None:
     """When one family's prerequisite fails, the other family is not changed either."""
     fqdn = "atomic.example.net"
     await provider(peer.server).apply(change(fqdn, [], A, SIX))
@@ -57,33 +57,33 @@ async def test_an_update_is_atomic(peer: dns_peers.DnsPeer) -> None:
     with pytest.raises(ProviderBusy) as raised:
         await provider(peer.server).apply(stale)
     assert raised.value.code == "changed-meanwhile"
-    assert await dns_peers.ask(peer, fqdn) == {A, SIX}
+    assert await peer.addresses(fqdn) == {A, SIX}
 
 
 @pytest.mark.peers
-async def test_another_s_change_is_not_overwritten(peer: dns_peers.DnsPeer) -> None:
+async def test_another_s_change_is_not_overwritten(peer: dns_servers.Server) -> None:
     """A name that holds something else than was read stays as it is, whether it was there or not."""
     fqdn = "raced.example.net"
     await provider(peer.server).apply(change(fqdn, [], C))
     for before in ([], [A]):
         with pytest.raises(ProviderBusy, match="somebody else changed"):
             await provider(peer.server).apply(change(fqdn, before, B))
-    assert await dns_peers.ask(peer, fqdn) == {C}
+    assert await peer.addresses(fqdn) == {C}
 
 
 @pytest.mark.peers
-async def test_several_addresses_make_one_rrset(peer: dns_peers.DnsPeer) -> None:
+async def test_several_addresses_make_one_rrset(peer: dns_servers.Server) -> None:
     """An RRset of three addresses is written, read and replaced as a whole."""
     fqdn = "many.example.net"
     wanted = change(fqdn, [], A, B, C)
     await provider(peer.server).apply(wanted)
     assert await provider(peer.server).read(parse_name(fqdn)) == wanted.wanted
     await provider(peer.server).apply(change(fqdn, [A, B, C], B))
-    assert await dns_peers.ask(peer, fqdn) == {B}
+    assert await peer.addresses(fqdn) == {B}
 
 
 @pytest.mark.peers
-async def test_a_ttl_alone_can_change(peer: dns_peers.DnsPeer) -> None:
+async def test_a_ttl_alone_can_change(peer: dns_servers.Server) -> None:
     """The same address with another TTL is an update."""
     fqdn = "ttl.example.net"
     await provider(peer.server).apply(change(fqdn, [], A))
@@ -92,7 +92,7 @@ async def test_a_ttl_alone_can_change(peer: dns_peers.DnsPeer) -> None:
 
 
 @pytest.mark.peers
-async def test_a_removed_name_reads_as_nothing(peer: dns_peers.DnsPeer) -> None:
+async def test_a_removed_name_reads_as_nothing(peer: dns_servers.Server) -> None:
     """A name whose families both go is gone."""
     fqdn = "gone.example.net"
     await provider(peer.server).apply(change(fqdn, [], A, SIX))
@@ -101,18 +101,18 @@ async def test_a_removed_name_reads_as_nothing(peer: dns_peers.DnsPeer) -> None:
 
 
 @pytest.mark.peers
-async def test_the_zone_may_be_set(peer: dns_peers.DnsPeer) -> None:
+async def test_the_zone_may_be_set(peer: dns_servers.Server) -> None:
     """With ``zone`` nothing is looked up; a name outside is refused without a request."""
     fqdn = "zoned.example.net"
     dns_provider = provider(peer.server, zone=parse_name("example.net"))
     await dns_provider.apply(change(fqdn, [], A))
-    assert await dns_peers.ask(peer, fqdn) == {A}
+    assert await peer.addresses(fqdn) == {A}
     with pytest.raises(ProviderRefused, match=r"not in zone example\.net"):
         await dns_provider.apply(change("www.example.org", [], A))
 
 
 @pytest.mark.peers
-async def test_a_cname_is_told_and_left_alone(peer: dns_peers.DnsPeer) -> None:
+async def test_a_cname_is_told_and_left_alone(peer: dns_servers.Server) -> None:
     """Servers ignore an address beside a CNAME silently; Homing does not."""
     with pytest.raises(ProviderRefused, match="CNAME"):
         await provider(peer.server).read(parse_name("alias.example.net"))
@@ -124,12 +124,12 @@ async def test_a_cname_is_told_and_left_alone(peer: dns_peers.DnsPeer) -> None:
 @pytest.mark.parametrize(
     ("key_name", "key", "algorithm"),
     [
-        ("nobody", dns_peers.KEY, "hmac-sha256"),
-        (dns_peers.KEY_NAME, dns_peers.OTHER_KEY, "hmac-sha256"),
-        (dns_peers.KEY_NAME, dns_peers.KEY, "hmac-sha512"),
+        ("nobody", dns_servers.KEY, "hmac-sha256"),
+        (dns_servers.KEY_NAME, dns_servers.OTHER_KEY, "hmac-sha256"),
+        (dns_servers.KEY_NAME, dns_servers.KEY, "hmac-sha512"),
     ],
 )
-async def test_a_wrong_key_locks_the_account(peer: dns_peers.DnsPeer, key_name: str, key: str, algorithm: str) -> None:
+async def test_a_wrong_key_locks_the_account(peer: dns_servers.Server, key_name: str, key: str, algorithm: str) -> None:
     """Unknown name, wrong secret and wrong algorithm need a person; the secret is not told."""
     wrong = provider(peer.server, key_name=key_name, key=key, algorithm=algorithm)
     with pytest.raises(ProviderLocked, match="BAD") as raised:
@@ -139,16 +139,16 @@ async def test_a_wrong_key_locks_the_account(peer: dns_peers.DnsPeer, key_name: 
 
 
 @pytest.mark.peers
-async def test_a_key_without_the_right_locks(peer: dns_peers.DnsPeer) -> None:
+async def test_a_key_without_the_right_locks(peer: dns_servers.Server) -> None:
     """A key that may not update is told so, and the zone stays as it is."""
     fqdn = "denied.example.net"
     with pytest.raises(ProviderLocked):
         await provider(peer.server, key_name="readonly").apply(change(fqdn, [], A))
-    assert await dns_peers.ask(peer, fqdn) == frozenset()
+    assert await peer.addresses(fqdn) == frozenset()
 
 
 @pytest.mark.peers
-async def test_a_zone_the_server_lacks_is_no_success(peer: dns_peers.DnsPeer) -> None:
+async def test_a_zone_the_server_lacks_is_no_success(peer: dns_servers.Server) -> None:
     """Neither asked for nor set is another zone accepted."""
     with pytest.raises(ProviderError):
         await provider(peer.server).apply(change("www.example.org", [], A))
@@ -162,7 +162,7 @@ Reply = Callable[[bytes, dns.tsig.Key], bytes]
 @asynccontextmanager
 async def answering(reply: Reply) -> AsyncIterator[str]:
     """A DNS server over TCP whose answer is made by ``reply``; an empty one closes the connection."""
-    key = dns.tsig.Key(dns_peers.KEY_NAME, base64.b64decode(dns_peers.KEY), "hmac-sha256")
+    key = dns.tsig.Key(dns_servers.KEY_NAME, base64.b64decode(dns_servers.KEY), "hmac-sha256")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         (length,) = struct.unpack("!H", await reader.readexactly(2))
@@ -278,7 +278,7 @@ async def test_a_closed_connection_means_busy() -> None:
             await provider(server, zone=ZONED).apply(change(FQDN, [], A))
     assert raised.value.code == "reset"
     with pytest.raises(ProviderBusy) as raised:
-        await provider(f"127.0.0.1:{dns_peers.free_port()}", zone=ZONED).apply(change(FQDN, [], A))
+        await provider(f"127.0.0.1:{dns_servers.free_port()}", zone=ZONED).apply(change(FQDN, [], A))
     assert raised.value.code == "connect"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -15,12 +16,17 @@ import pytest
 from homing.errors import StateLocked, StoreError
 from homing.model.address import Family, parse_address
 from homing.model.lockout import Lockout
-from homing.model.name import parse_name
-from homing.model.rrset import address_rrsets
-from homing.store import Event, StateLock, Store, Update, holder
+from homing.model.name import Name, parse_name
+from homing.model.rrset import RRset, address_rrsets, rrset
+from homing.model.snapshot import zone_to_data
+from homing.model.zone import Soa, Zone, amend, zone
+from homing.store import Event, StateLock, Store, StoredZone, Update, holder
+from homing.store.schema import MIGRATIONS
 
 V4, V4B = parse_address("8.8.8.8"), parse_address("8.8.4.4")
 WWW = parse_name("www.example.org")
+ORIGIN = parse_name("home.arpa")
+ZONE = zone(ORIGIN, 7, Soa(ORIGIN, ORIGIN), address_rrsets(parse_name("a.Home.arpa"), 60, [V4]))
 LOCKOUT = Lockout("strato", "www@strato", "www.example.org", "abuse", "slow down", 5.0, None, "abc")
 
 
@@ -54,14 +60,14 @@ def test_lockouts_requests_zones_events_and_documents_survive_a_restart(tmp_path
     with Store(tmp_path) as store:
         store.put_lockout(LOCKOUT)
         store.record_request("strato", WWW, 7.0)
-        store.save_zone(parse_name("home.arpa"), 7, b"{}")
+        store.replace_zone(ZONE, 1007)
         store.record_event(Event(1.0, "drift", "www", "changed"))
         store.save_document("state", b"{}", 2.0)
         salt = store.salt
     with Store(tmp_path) as store:
         assert store.lockouts() == [LOCKOUT]
         assert store.last_requests() == {("strato", WWW): 7.0}
-        assert store.load_zones() == {parse_name("home.arpa"): b"{}"}
+        assert store.load_zones() == {ZONE.origin: StoredZone(ZONE, "", 1007, False, ())}
         assert store.events() == [Event(1.0, "drift", "www", "changed")]
         assert store.document("state") == (2.0, b"{}")
         assert store.salt == salt
@@ -130,6 +136,79 @@ def test_a_state_that_cannot_be_used_is_told_with_a_remedy(tmp_path: Path) -> No
         Store(tmp_path / "future")
     with pytest.raises(StoreError, match="homing up"):
         Store(tmp_path / "nothing", readonly=True)
+
+
+def follow(store: Store, before: Zone, changes: dict[tuple[Name, int], RRset | None], step: bytes) -> Zone:
+    """Write the next version of a zone."""
+    after, diff = amend(before, changes)
+    store.append_zone(before.serial, after, diff, after.serial + 1000, step, 10)
+    return after
+
+
+def test_a_zone_is_written_by_its_changes(tmp_path: Path) -> None:
+    """RRsets that come, change and go, whatever the case of their names, are there again beside the journal's steps."""
+    (a,) = ZONE.rrsets()
+    empty = rrset(parse_name("empty.home.arpa"), 65280, 30, [b"", b"x"])
+    with Store(tmp_path) as store:
+        store.replace_zone(ZONE, 1007, [b"first"])
+        moved = address_rrsets(parse_name("A.home.arpa"), 60, [V4B])[0]
+        version = follow(store, ZONE, {moved.key: moved, empty.key: empty}, b"one")
+    with Store(tmp_path) as store:
+        assert store.load_zones() == {ORIGIN: StoredZone(version, "", 1008, False, (b"first", b"one"))}
+        version = follow(store, version, {a.key: None}, b"two")
+        stored = store.load_zones()[ORIGIN]
+        assert stored.zone == version
+        assert stored.steps == (b"one", b"two"), "more than 10 octets are not kept"
+
+
+def test_zone_and_journal_never_disagree(tmp_path: Path) -> None:
+    """A version that does not follow the one on disk is refused whole."""
+    with Store(tmp_path) as store:
+        store.replace_zone(ZONE, 1007)
+        later, diff = amend(ZONE, {item.key: None for item in ZONE.rrsets()})
+        with pytest.raises(StoreError, match="serial 6"):
+            store.append_zone(6, later, diff, 2000, b"step", 10)
+        assert store.load_zones()[ORIGIN] == StoredZone(ZONE, "", 1007, False, ())
+
+
+def test_a_zone_is_exact_only_while_nobody_serves_it(tmp_path: Path) -> None:
+    """From a start to a clean end, and after every write, serials up to the ceiling may be in use."""
+    with Store(tmp_path) as store:
+        store.replace_zone(ZONE, 1007)
+        store.settle_zones([ORIGIN])
+        assert store.load_zones()[ORIGIN].is_exact
+        store.hold_zones({ORIGIN: 1500})
+        assert (store.load_zones()[ORIGIN].is_exact, store.load_zones()[ORIGIN].ceiling) == (False, 1500)
+
+
+def test_a_zone_that_cannot_be_read_is_told_and_its_serials_are_known(tmp_path: Path) -> None:
+    """Damage to one zone hides neither its ceiling nor the other zones."""
+    other = zone(parse_name("other.test"), 3, ZONE.soa, ())
+    with Store(tmp_path) as store:
+        store.replace_zone(ZONE, 1007)
+        store.replace_zone(other, 1003)
+    db = sqlite3.connect(tmp_path / "homing.db")
+    db.execute("UPDATE zone_rrset SET rdatas = 'zz'")
+    db.commit()
+    db.close()
+    with Store(tmp_path) as store:
+        found = store.load_zones()
+        assert found[other.origin].zone == other
+        assert (found[ORIGIN].zone, found[ORIGIN].ceiling) == (None, 1007)
+        assert found[ORIGIN].problem
+
+
+def test_zones_of_an_older_homing_are_taken_over(tmp_path: Path) -> None:
+    """The first tables held each zone as one JSON document; what cannot be read of them is left behind."""
+    db = sqlite3.connect(tmp_path / "homing.db", isolation_level=None)
+    db.executescript(f"BEGIN; {MIGRATIONS[0]} PRAGMA user_version = 1; COMMIT;")
+    for origin, body in (("home.arpa", json.dumps(zone_to_data(ZONE)).encode()), ("damaged.test", b"{")):
+        db.execute("INSERT INTO zone VALUES (?, 7, ?)", (origin, body))
+    db.close()
+    with pytest.raises(StoreError, match=r"older Homing.*homing up"):
+        Store(tmp_path, readonly=True)
+    with Store(tmp_path) as store:
+        assert store.load_zones() == {ORIGIN: StoredZone(ZONE, "", 7, True, ())}
 
 
 def test_the_state_is_for_its_owner_only(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ class Site:
     def __init__(self) -> None:
         self.state = STATE
         self.ready: str | None = None
+        self.live = True
         self.metrics = Metrics("1")
         self.client = HttpClient()
         self.base = ""
@@ -64,7 +65,12 @@ class Site:
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
     found = Site()
-    server = WebServer(lambda: found.state, ready=lambda: found.ready, metrics=found.metrics.exposition)
+    server = WebServer(
+        lambda: found.state,
+        ready=lambda: found.ready,
+        live=lambda: found.live,
+        metrics=found.metrics.exposition,
+    )
     ((host, port),) = await server.start([("127.0.0.1", 0)])
     found.base = f"http://{host}:{port}"
     async with found.client:
@@ -110,8 +116,11 @@ async def test_raw_is_the_json_that_esddns_users_know(site: Site) -> None:
 
 
 async def test_health_and_readiness(site: Site) -> None:
-    """/readyz is 503 with the reason until Homing can serve; /healthz is 200 all along."""
-    assert (await site.get("/readyz"))[0] == 200
+    """/readyz is 503 with the reason until Homing can serve, then tells what it serves; /healthz is 200 all along."""
+    for live, view in ((False, "last-good"), (True, "live")):
+        site.live = live
+        status, text, _ = await site.get("/readyz")
+        assert (status, json.loads(text)) == (200, {"status": "ready", "view": view})
     site.ready = "no zone is loaded yet"
     status, text, _ = await site.get("/readyz")
     assert (status, json.loads(text)["status"]) == (503, "no zone is loaded yet")

@@ -89,7 +89,8 @@ def _zone(text: str, zone: ZoneSettings, where: str) -> ZoneSpec:
 
 
 def _joined(text: str, zone: ZoneSettings, loaded: Loaded, where: str) -> ZoneSpec:
-    extra = [key for key in zone.__struct_fields__ if key != "file" and getattr(zone, key) != getattr(_DEFAULTS, key)]
+    here = set(zone.__struct_fields__) - {"file", "secondaries", "transfer"}
+    extra = [key for key in sorted(here) if getattr(zone, key) != getattr(_DEFAULTS, key)]
     if extra:
         raise ConfigError(f"{where}.{extra[0]}", "does not go with a file", "write it into the master file")
     origin = domain_name(text, where)

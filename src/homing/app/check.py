@@ -15,6 +15,7 @@ from homing.app.build import (
     secret_of,
 )
 from homing.app.observe import build_observing
+from homing.app.secondaries import transfer_policy
 from homing.app.settings import Loaded
 from homing.effects.clock import SystemClock
 from homing.effects.http import HttpClient
@@ -40,6 +41,7 @@ async def check(loaded: Loaded) -> Report:
         accepted_networks(loaded)
         build_zones(loaded)
         names = len(build_names(loaded))
+        transfer_policy(loaded)()
     except ConfigError as error:
         errors.append(str(error))
     async with HttpClient() as http:

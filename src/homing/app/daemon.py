@@ -18,13 +18,15 @@ import msgspec
 
 from homing import __version__
 from homing.app.build import build_zones, dns_addresses, parse_listen
-from homing.app.dns.figures import DnsFigures, build_figures
+from homing.app.dns.figures import DnsFigures, build_figures, secondary_figures
 from homing.app.dns.local import answering
-from homing.app.dns_metrics import DnsCollector
+from homing.app.dns_metrics import DnsCollector, TransferCollector
 from homing.app.household import Household
 from homing.app.memory import Memory
 from homing.app.notify import notify_service_manager
+from homing.app.secondaries import transfer_policy
 from homing.app.settings import Loaded, WebSettings
+from homing.app.transfers import Transfers
 from homing.app.views import SHOWN_CHANGES, build_state, change_views
 from homing.dns.authority import Authority
 from homing.dns.server import DnsServer
@@ -32,9 +34,8 @@ from homing.dns.stats import Stats
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
-from homing.errors import ConfigError, HomingError, ModelError, StoreError
-from homing.model.snapshot import zone_from_data
-from homing.model.zone import Zone
+from homing.errors import ConfigError, HomingError, ListenError, ModelError, StoreError
+from homing.model.name import Name
 from homing.store import StateLock, Store
 from homing.web.view import ChangeView, StateView
 
@@ -70,6 +71,7 @@ class Daemon:
         self._stack = contextlib.AsyncExitStack()
         self._changes: tuple[ChangeView, ...] = ()
         self._server: DnsServer | None = None
+        self._bound: tuple[tuple[str, int], ...] = ()
         self.metrics = Metrics(__version__)
         self.authority = Authority()
         self.metrics.registry.register(
@@ -79,6 +81,7 @@ class Daemon:
         self.dns_listen: tuple[str, ...] = ()
         self.web_listen: tuple[str, ...] = ()
         self.household: Household
+        self.transfers: Transfers
 
     @property
     def state_directory(self) -> Path:
@@ -103,8 +106,13 @@ class Daemon:
             store = stack.enter_context(Store(self._options.state))
             memory = Memory(store, on_error=self.metrics.store_errors.inc)
             stack.callback(memory.close)
-            self.household = await self._settle_in(loaded, memory, last_good_zones(store))
+            transfers = Transfers(self.authority, memory, store, clock=self._clock, chance=self._chance)
+            self.transfers = await stack.enter_async_context(transfers)
+            transfers.overtake = self._overtake
+            self.metrics.registry.register(TransferCollector(transfers.following))
+            self.household = await self._settle_in(loaded, memory)
             await stack.enter_async_context(self._servers(loaded))
+            transfers.begin()
             self.metrics.esddns_health.set(1)
             announce(self)
             notify_service_manager("READY=1")
@@ -143,20 +151,23 @@ class Daemon:
         memory.read_lockouts()
         try:
             loaded = self._options.load()
-            self.household = await self._settle_in(loaded, memory, tuple(self.authority.zones.loaded.values()))
+            self.household = await self._settle_in(loaded, memory)
         except (ConfigError, ModelError, StoreError) as error:
             log.error("configuration not taken over, the old one stays", reason=str(error))  # noqa: TRY400
             self.household = before
         else:
             self.household.verdicts.update(before.verdicts)
             await before.aclose()
+            await self._listen_on(self._dns_addresses(loaded))
             if self._listening(loaded) != self._listening(before.loaded):
                 log.warning("listen addresses changed: they count after a restart", origin=loaded.origin)
             log.info("configuration taken over", origin=loaded.origin, names=len(self.household.names))
         notify_service_manager("READY=1")
 
-    async def _settle_in(self, loaded: Loaded, memory: Memory, last_good: tuple[Zone, ...]) -> Household:
+    async def _settle_in(self, loaded: Loaded, memory: Memory) -> Household:
+        """Serve what a configuration says. Raises HomingError, and then transfers go on as before."""
         await asyncio.to_thread(build_zones, loaded)  # master files are read here, so that answering goes on
+        undo = self.transfers.follow(transfer_policy(loaded))
         household = Household(
             loaded,
             memory,
@@ -166,13 +177,39 @@ class Daemon:
             chance=self._chance,
             listen=self._dns_addresses(loaded),
             cache=self._options.state / "cache",
+            keeper=self.transfers.keeper,
+            first=self.transfers.first_serials,
+            beside=self.transfers.catalogs,
         )
-        await household.open(last_good)
+        try:
+            await household.open()
+            await self.transfers.list_members(household.origins)
+        except HomingError:
+            undo()
+            raise
         return household
+
+    async def _overtake(self, origin: Name, serial: int) -> None:
+        await self.household.overtake(origin, serial)
 
     def _listening(self, loaded: Loaded) -> tuple[object, ...]:
         web = (loaded.settings.web.listen, loaded.settings.web.legacy_listen) if self._options.web is None else ()
-        return (self._dns_addresses(loaded), *web)
+        return (*web, self._server is None and self._dns_addresses(loaded))
+
+    async def _listen_on(self, addresses: tuple[tuple[str, int], ...]) -> None:
+        """Serve DNS on these addresses from now on; when one cannot be had, all stays as it was."""
+        wanted, bound = set(addresses), set(self._bound)
+        if self._server is None or wanted == bound:
+            return
+        try:
+            await self._server.listen(sorted(wanted - bound))
+        except ListenError as error:
+            log.error("DNS stays on its old addresses", reason=str(error))  # noqa: TRY400
+            return
+        await self._server.leave(bound - wanted)
+        self._bound = addresses
+        self.dns_listen = tuple(_told(*address) for address in self._server.addresses)
+        log.info("DNS listens on other addresses", addresses=self.dns_listen)
 
     def _dns_addresses(self, loaded: Loaded) -> tuple[tuple[str, int], ...]:
         return dns_addresses(loaded, self._options.dns)
@@ -183,10 +220,10 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             addresses = self._dns_addresses(loaded)
             if addresses:
-                server = DnsServer(self.authority, clock=self._clock)
+                server = DnsServer(self.authority, primary=self.transfers.primary, clock=self._clock)
                 await server.listen(addresses)
                 stack.push_async_callback(server.aclose)
-                self._server = server
+                self._server, self._bound = server, addresses
                 self.dns_listen = tuple(_told(*address) for address in server.addresses)
             await stack.enter_async_context(
                 answering(self._options.state, lambda: msgspec.json.encode(self.dns_figures()))
@@ -204,6 +241,7 @@ class Daemon:
                     page = WebServer(
                         self.view,
                         ready=self._ready,
+                        live=lambda: self.household.is_live,
                         metrics=self.metrics.exposition,
                         documents={"/dns": self.dns_figures},
                         legacy=legacy,
@@ -244,6 +282,7 @@ class Daemon:
             listen=self.dns_listen,
             workers=self._workers(),
             connections=self._connections(),
+            secondaries=secondary_figures(self.transfers.following.standings(), self.transfers.told, self.authority),
         )
 
     def _counted(self) -> Stats:
@@ -277,17 +316,6 @@ class Daemon:
         for number, react in ((signal.SIGTERM, self.stop), (signal.SIGINT, self.stop), (signal.SIGHUP, self.reload)):
             loop.add_signal_handler(number, react)
             stack.callback(loop.remove_signal_handler, number)
-
-
-def last_good_zones(store: Store) -> tuple[Zone, ...]:
-    """The zones as they were last served; one that cannot be read is left out, and told."""
-    zones: list[Zone] = []
-    for origin, body in store.load_zones().items():
-        try:
-            zones.append(zone_from_data(msgspec.json.decode(body)))
-        except (HomingError, msgspec.DecodeError) as error:
-            log.error("last good zone cannot be read", zone=origin.text, reason=str(error))  # noqa: TRY400
-    return tuple(zones)
 
 
 def _told(host: str, port: int) -> str:

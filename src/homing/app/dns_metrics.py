@@ -16,11 +16,15 @@ from prometheus_client.registry import Collector
 from homing import __version__
 from homing.dns.authority import Authority
 from homing.dns.stats import Event, Stats
+from homing.dns.transfers.follow import Following
 
 MAX_ZONES = 100
 """Zones with a label of their own: those that were busiest when first asked for, then those that came next."""
 
 OTHER = "other"
+
+MAX_STANDINGS = 300
+"""Secondaries of zones whose serial and lag are told."""
 
 _PLAIN = {
     Event.CACHE_HIT: ("homing_dns_cache_hits", "Queries answered by their octets alone."),
@@ -39,6 +43,22 @@ _LABELLED = {
         Event.FORWARD_DROPPED: "dropped",
     },
 }
+
+
+class _Labels:
+    """The zones that have a label of their own."""
+
+    def __init__(self) -> None:
+        self.given: dict[str, None] = {}
+
+    def of(self, zone: str) -> str:
+        """The zone itself, or ``other`` once enough zones have a label; one that has it keeps it."""
+        if not zone or zone in self.given:
+            return zone
+        if len(self.given) >= MAX_ZONES:
+            return OTHER
+        self.given[zone] = None
+        return zone
 
 
 class DnsCollector(Collector):
@@ -61,7 +81,7 @@ class DnsCollector(Collector):
             ("homing_dns_workers", "Worker processes that run.", workers),
             ("homing_dns_tcp_connections", "TCP connections open.", connections),
         )
-        self._labelled: dict[str, None] = {}
+        self._labels = _Labels()
 
     def collect(self) -> Iterator[Metric]:
         """All families ``homing_dns_*``, and ``homing_zone_serial``."""
@@ -73,8 +93,8 @@ class DnsCollector(Collector):
         loaded = self._authority.zones.loaded
         for zone in loaded.values():
             # Of too many zones only those that are asked for: the others must not take the labels first.
-            if zone.origin.text in self._labelled or (
-                len(loaded) <= MAX_ZONES and self._label(zone.origin.text) != OTHER
+            if zone.origin.text in self._labels.given or (
+                len(loaded) <= MAX_ZONES and self._labels.of(zone.origin.text) != OTHER
             ):
                 serials.add_metric((zone.origin.text,), zone.serial)
         yield serials
@@ -88,11 +108,11 @@ class DnsCollector(Collector):
         for seen, count in counted.items():
             busiest[seen.zone] += count
         for zone, _ in busiest.most_common(MAX_ZONES):
-            self._label(zone)
+            self._labels.of(zone)
         sums: Counter[tuple[str, ...]] = Counter()
         for seen, count in counted.items():
             rcode = "dropped" if seen.rcode is None else seen.rcode.name
-            sums[seen.transport.value, seen.type, rcode, self._label(seen.zone)] += count
+            sums[seen.transport.value, seen.type, rcode, self._labels.of(seen.zone)] += count
         for labels, count in sums.items():
             family.add_metric(labels, count)
         return family
@@ -107,14 +127,36 @@ class DnsCollector(Collector):
                 family.add_metric((value,), events[event])
             yield family
 
-    def _label(self, zone: str) -> str:
-        """The zone itself, or ``other`` once enough zones have a label; one that has it keeps it."""
-        if not zone or zone in self._labelled:
-            return zone
-        if len(self._labelled) >= MAX_ZONES:
-            return OTHER
-        self._labelled[zone] = None
-        return zone
+
+class TransferCollector(Collector):
+    """Shows how transfers ended and how far the secondaries are, those that are behind the most first."""
+
+    def __init__(self, following: Following) -> None:
+        self._following = following
+        self._labels = _Labels()
+
+    def collect(self) -> Iterator[Metric]:
+        """The families ``homing_dns_transfers_total``, ``homing_dns_secondary_serial`` and ``..._lag_seconds``."""
+        transfers = CounterMetricFamily(
+            "homing_dns_transfers", "Zone transfers to secondaries.", labels=("zone", "kind", "result")
+        )
+        sums: Counter[tuple[str, ...]] = Counter()
+        for counted, count in self._following.transfers.items():
+            sums[self._labels.of(counted.zone), counted.kind, counted.ending.value] += count
+        for values, count in sums.items():
+            transfers.add_metric(values, count)
+        yield transfers
+        labels = ("zone", "secondary")
+        serials = GaugeMetricFamily("homing_dns_secondary_serial", "The serial a secondary has.", labels=labels)
+        lags = GaugeMetricFamily("homing_dns_secondary_lag_seconds", "How long it has been behind.", labels=labels)
+        standings = sorted(self._following.standings(), key=lambda standing: -standing.lag)
+        for standing in standings[:MAX_STANDINGS]:
+            values = (standing.origin.text, str(standing.secondary))
+            if standing.serial is not None:
+                serials.add_metric(values, standing.serial)
+            lags.add_metric(values, standing.lag)
+        yield serials
+        yield lags
 
 
 def exposition(

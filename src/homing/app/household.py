@@ -7,12 +7,11 @@ import contextlib
 import functools
 import os
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 
-import msgspec
-
 from homing.app.build import OWN, ZoneSpec, build_names, build_provider, build_zones, http_client
+from homing.app.keeper import ZoneKeeper
 from homing.app.memory import Memory
 from homing.app.observe import build_detector, build_observing, own_addresses
 from homing.app.reconcile import Reconciler
@@ -29,11 +28,9 @@ from homing.model.address import Address, Family, parse_address
 from homing.model.name import Name
 from homing.model.observation import Outcome, Verdict
 from homing.model.rrset import ADDRESS_TYPES
-from homing.model.snapshot import zone_to_data
-from homing.model.zone import Zone
 from homing.providers.base import Provider
-from homing.providers.zone import ZoneProvider, ZoneTemplate, zone_template
-from homing.sources import View
+from homing.providers.zone import FirstSerials, ZoneProvider, ZoneTemplate, zone_template
+from homing.sources import View, WanSource
 from homing.store import Event
 
 log = get_logger("household")
@@ -65,7 +62,11 @@ class Household:
         chance: random.Random,
         listen: Iterable[tuple[str, int]] = (),
         cache: Path | None = None,
+        keeper: ZoneKeeper | None = None,
+        first: FirstSerials | None = None,
+        beside: Collection[Name] = (),
     ) -> None:
+        """``keeper`` keeps the zones, ``first`` finds their first serials, zones ``beside`` belong to others."""
         self.loaded = loaded
         self.names = build_names(loaded)
         self.families = tuple(Family(number) for number in loaded.settings.detect.families)
@@ -79,6 +80,10 @@ class Household:
         self._wakes = {spec.provider: asyncio.Event() for spec in self.names}
         self._listen = tuple(listen)
         self._zones = build_zones(loaded)
+        self._keeper = keeper or ZoneKeeper(memory)
+        self._first = first
+        self._beside = frozenset(beside)
+        self._own_zones: ZoneProvider | None = None
         self._https: list[HttpClient] = []
         self._http = self._client("")
         self._providers = {key: self._provider(key) for key in loaded.settings.providers}
@@ -101,12 +106,28 @@ class Household:
         http = self._client(settings.ca_file, where) if settings.ca_file else self._http
         return build_provider(key, settings, self.loaded, http)
 
-    async def open(self, last_good: Iterable[Zone] = ()) -> None:
+    @property
+    def origins(self) -> tuple[Name, ...]:
+        """The zones of the settings."""
+        return tuple(zone.origin for zone in self._zones)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what is served rests on a look at the world in this run, or needs none."""
+        follows = any(isinstance(spec.source, WanSource) for spec in self.names)
+        return not follows or any(verdict.outcome is Outcome.AGREED for verdict in self.verdicts.values())
+
+    async def overtake(self, origin: Name, serial: int) -> None:
+        """Give a zone a serial above one that a secondary has."""
+        if self._own_zones is not None:
+            await self._own_zones.overtake(origin, serial)
+
+    async def open(self) -> None:
         """Serve the zones as they were last; zones that are configured no more are served no more."""
-        for origin in set(self._authority.zones.loaded) - {zone.origin for zone in self._zones}:
+        for origin in set(self._authority.zones.loaded) - {*self.origins, *self._beside}:
             self._authority.withdraw(origin)
         if self._zones:
-            await self._open_zones(last_good)
+            await self._open_zones()
         self._metrics.forget_names()
         for name in self._wakes:
             provider = self._providers[name]
@@ -120,13 +141,14 @@ class Household:
                 second_look=self.loaded.settings.second_look,
             )
 
-    async def _open_zones(self, last_good: Iterable[Zone]) -> None:
+    async def _open_zones(self) -> None:
         self.own = await asyncio.to_thread(own_addresses)
         templates = [self._template(zone) for zone in self._zones]
-        provider = ZoneProvider(OWN, self._authority, templates, self._save_zone, self._clock)
+        provider = self._own_zones = ZoneProvider(OWN, self._authority, templates, self._keeper.save, self._clock)
         kept = [spec for spec in self.names if spec.provider == OWN]
         wanted = {(spec.name, ADDRESS_TYPES[family]) for spec in kept for family in spec.source.families}
-        await provider.start(last_good, wanted)
+        await self._keeper.hold(self.origins)
+        await provider.start(self._keeper.last_good, wanted, greatest=self._keeper.greatest, first=self._first)
         self._providers[OWN] = provider
         self.types[OWN] = "built-in DNS server"
         self._learn_what_is_served(provider)
@@ -149,9 +171,6 @@ class Household:
     def _glue(self) -> list[Address]:
         given = [parse_address(host) for host, _ in self._listen if host not in ("0.0.0.0", "::")]
         return given or list(self.own or ()) or [parse_address("127.0.0.1")]
-
-    async def _save_zone(self, zone: Zone) -> None:
-        await self.memory.zone(zone, msgspec.json.encode(zone_to_data(zone)))
 
     async def run(self, note: Callable[[], Awaitable[None]]) -> None:
         """Observe and take turns until cancelled; ``note`` is called after each turn."""

@@ -14,7 +14,6 @@ from homing.model.address import Address, Family
 from homing.model.lockout import Lockout
 from homing.model.name import Name
 from homing.model.rrset import RRset
-from homing.model.zone import Zone
 from homing.store import Event, GoodAddress, Store, Update
 
 log = get_logger("memory")
@@ -153,10 +152,15 @@ class Memory:
         if self._store is not None:
             await self._write(None, self._store.record_event, event)
 
-    async def zone(self, zone: Zone, body: bytes) -> None:
-        """A zone has a new version."""
+    async def zone(self, origin: Name, write: Callable[[Store], None]) -> None:
+        """A zone has a new version, which ``write`` puts into the store."""
         if self._store is not None:
-            await self._write(("zone", zone.origin), self._store.save_zone, zone.origin, zone.serial, body)
+            await self._write(("zone", origin), write, self._store)
+
+    async def zones(self, write: Callable[[Store], None]) -> None:
+        """Something changed for many zones; what the disk refuses is not tried again."""
+        if self._store is not None:
+            await self._write(None, write, self._store)
 
     async def document(self, key: str, body: bytes, at: float) -> None:
         """A document, such as the state that ``homing status`` shows."""

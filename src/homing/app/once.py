@@ -12,10 +12,11 @@ from typing import Any
 
 from homing import __version__
 from homing.app.build import dns_addresses
-from homing.app.daemon import last_good_zones
 from homing.app.household import Household
 from homing.app.memory import Memory
+from homing.app.secondaries import transfer_policy
 from homing.app.settings import Loaded
+from homing.app.transfers import Transfers
 from homing.dns.authority import Authority
 from homing.effects.clock import SystemClock
 from homing.effects.metrics import Metrics
@@ -80,22 +81,28 @@ async def _household(
     loaded: Loaded, memory: Memory, store: Store | None, state: Path
 ) -> AsyncGenerator[Household, None]:
     """The household after one look at the world."""
+    authority, clock, chance = Authority(), SystemClock(), random.SystemRandom()
+    transfers = Transfers(authority, memory, store, clock=clock, chance=chance)
     household = Household(
         loaded,
         memory,
-        Authority(),
+        authority,
         Metrics(__version__),
-        clock=SystemClock(),
-        chance=random.SystemRandom(),
+        clock=clock,
+        chance=chance,
         listen=dns_addresses(loaded),
         cache=state / "cache",
+        keeper=transfers.keeper,
+        first=transfers.first_serials,
     )
-    try:
-        await household.open(last_good_zones(store) if store else ())
-        await household.look()
-        yield household
-    finally:
-        await household.aclose()
+    async with transfers:
+        try:
+            transfers.follow(transfer_policy(loaded))
+            await household.open()
+            await household.look()
+            yield household
+        finally:
+            await household.aclose()
 
 
 def _told(household: Household) -> tuple[list[str], list[str], bool]:

@@ -86,10 +86,29 @@ class DetectSettings(Strict, frozen=True):
     interface: InterfaceSettings = InterfaceSettings()
 
 
+class TsigKeySettings(Strict, frozen=True, kw_only=True):
+    """[[dns.keys]]: a key shared with secondaries (RFC 8945); the secret is base64."""
+
+    name: str
+    algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+    secret_file: str = ""
+    secret_env: str = ""
+
+
 class DnsSettings(Strict, frozen=True):
-    """[dns]: the built-in authoritative server."""
+    """[dns]: the built-in authoritative server.
+
+    ``secondaries`` and ``transfer`` hold for all zones that do not say otherwise.
+    """
 
     listen: tuple[str, ...] = ("127.0.0.1:5300",)
+    secondaries: tuple[str, ...] = ()
+    """``ADDRESS``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``, with ``key NAME`` behind it where one is shared."""
+    transfer: tuple[str, ...] = ()
+    """Who else may transfer: ``ADDRESS``, ``NETWORK``, ``key NAME``, or one of the first two with the third."""
+    keys: tuple[TsigKeySettings, ...] = ()
+    catalog: str = ""
+    """The catalog zone (RFC 9432) that lists the zones for the secondaries; empty for none."""
 
 
 class WebSettings(Strict, frozen=True):
@@ -103,7 +122,8 @@ class WebSettings(Strict, frozen=True):
 class ZoneSettings(Strict, frozen=True):
     """[zones."example.org"]: a zone of the built-in server. Times in seconds.
 
-    ``file`` is a master file that gives SOA, NS and all that follows no address; the other keys do not go with it.
+    ``file`` is a master file that gives SOA, NS and all that follows no address; of the other keys only
+    ``secondaries`` and ``transfer`` go with it.
     """
 
     file: str = ""
@@ -114,6 +134,8 @@ class ZoneSettings(Strict, frozen=True):
     retry: Ttl = 900
     expire: Ttl = 86400
     negative_ttl: Ttl = 30
+    secondaries: tuple[str, ...] | None = None
+    transfer: tuple[str, ...] | None = None
 
 
 class ProviderSettings(Strict, frozen=True, kw_only=True):

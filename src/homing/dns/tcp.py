@@ -15,7 +15,8 @@ from homing.dns.authority import Authority
 from homing.dns.places import Places
 from homing.dns.respond import PLAIN, Manner, Reply, respond, seen
 from homing.dns.stats import Event, Stats, Transport
-from homing.dns.transfers.primary import TURNED_AWAY, Primary, Response
+from homing.dns.transfers.primary import TURNED_AWAY, Primary
+from homing.dns.transfers.turns import Response
 from homing.effects.clock import Clock
 
 _FRAME = 2

@@ -15,24 +15,28 @@ FORMAT = 1
 
 def zone_to_data(zone: Zone) -> dict[str, Any]:
     """A zone version as dicts, lists, texts and numbers; rdata in hexadecimal. Equal zones give equal data."""
-    soa = zone.soa
     return {
         "format": FORMAT,
         "origin": str(zone.origin),
         "serial": zone.serial,
-        "soa": {
-            "mname": str(soa.mname),
-            "rname": str(soa.rname),
-            "refresh": soa.refresh,
-            "retry": soa.retry,
-            "expire": soa.expire,
-            "minimum": soa.minimum,
-            "ttl": soa.ttl,
-        },
+        "soa": soa_to_data(zone.soa),
         "rrsets": [
             {"name": str(item.name), "type": item.type, "ttl": item.ttl, "rdatas": [data.hex() for data in item.rdatas]}
             for item in sorted(zone.rrsets(), key=lambda item: (item.name.key[::-1], item.type))
         ],
+    }
+
+
+def soa_to_data(soa: Soa) -> dict[str, Any]:
+    """The fields of an SOA as texts and numbers."""
+    return {
+        "mname": str(soa.mname),
+        "rname": str(soa.rname),
+        "refresh": soa.refresh,
+        "retry": soa.retry,
+        "expire": soa.expire,
+        "minimum": soa.minimum,
+        "ttl": soa.ttl,
     }
 
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from homing.dns.authority import Authority
+from homing.dns.authority import Authority, Change
 from homing.effects.clock import Clock
 from homing.errors import ModelError, ProviderBusy, ProviderRefused, StoreError
 from homing.model.address import Address
 from homing.model.name import Name
 from homing.model.rrset import FAMILIES, RRset, RRType, address_rrsets, rrset
-from homing.model.zone import Soa, Zone, serial_gt, succeed, zone
+from homing.model.zone import Soa, Zone, ZoneDiff, amend, diff, serial_add, serial_gt, succeed, zone
 from homing.plan import NameChange
 from homing.providers.base import Traits
 
-Save = Callable[[Zone], Awaitable[None]]
-"""Puts a zone version on disk before it counts (law 8). Raises StoreError when it cannot."""
+GATHER = 0.005
+"""Seconds in which changes of a zone are gathered: they share a serial, a write and a NOTIFY."""
+
+Save = Callable[[Change], Awaitable[None]]
+"""Puts the next version of a zone on disk before it counts (law 8). Raises StoreError when it cannot."""
+
+FirstSerials = Callable[[Collection[Name]], Awaitable[Mapping[Name, int]]]
+"""Finds serials to begin with for zones of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ def zone_template(
 class ZoneProvider:
     """Publishes in the own zones.
 
-    Call ``start`` before anything else. Changes are made one at a time; each is saved, then served.
+    Call ``start`` before anything else. Changes close together are one version, which is saved, then served.
     """
 
     def __init__(
@@ -79,6 +86,8 @@ class ZoneProvider:
         self._save = save
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._waiting: dict[Name, list[_Waiting]] = {}
+        self._tasks: dict[asyncio.Task[None], list[_Waiting]] = {}
 
     @property
     def name(self) -> str:
@@ -87,8 +96,8 @@ class ZoneProvider:
 
     @property
     def traits(self) -> Traits:
-        """Readable, not public, no limits."""
-        return Traits(readable=True, public=False)
+        """Readable, not public, no limits: changes at a time share a version."""
+        return Traits(readable=True, public=False, parallel=1000)
 
     def account(self, name: Name) -> str:
         """There is one."""
@@ -98,20 +107,34 @@ class ZoneProvider:
         """There are no credentials."""
         return ""
 
-    async def start(self, last_good: Iterable[Zone] = (), wanted: Collection[tuple[Name, int]] | None = None) -> None:
+    async def start(
+        self,
+        last_good: Iterable[Zone] = (),
+        wanted: Collection[tuple[Name, int]] | None = None,
+        *,
+        greatest: Mapping[Name, int] = MappingProxyType({}),
+        first: FirstSerials | None = None,
+    ) -> None:
         """Serve the zones: the addresses served already or last good, with what the settings say now.
 
         ``wanted`` are the names and types that the settings speak of; others are served no more, since leaving
         them out is a positive statement. None keeps all.
 
-        The serial stays while the content does; without a last good version it is Unix time. Raises ModelError when
-        the static records contradict each other, StoreError when a new version cannot be saved.
+        The serial stays while the content does, unless later ones may have been served, of which ``greatest`` is the
+        last: then it continues above. Without a last good version it is what ``first`` says, else Unix time. Raises
+        ModelError when the static records contradict each other, StoreError when a new version cannot be saved.
         """
         before = {old.origin: old for old in last_good}
+        unknown = [
+            origin
+            for origin in self._templates
+            if self._authority.zone(origin) is None and origin not in before and origin not in greatest
+        ]
+        serials = dict(await first(unknown)) if first is not None and unknown else {}
+        serials.update((origin, serial_add(serial, 1)) for origin, serial in greatest.items())
         async with self._lock:
             for template in self._templates.values():
-                old = self._authority.zone(template.origin) or before.get(template.origin)
-                await self._begin(template, old, wanted)
+                await self._begin(template, before.get(template.origin), wanted, serials.get(template.origin))
 
     def changeable(self) -> tuple[RRset, ...]:
         """All A and AAAA RRsets in the zones that are not static: what was published here, by whomever."""
@@ -124,56 +147,130 @@ class ZoneProvider:
         return tuple(types[rtype] for rtype in FAMILIES if rtype in types)
 
     async def apply(self, change: NameChange) -> None:
-        """Save and serve the next version of the name's zone; nothing happens when the content stays the same."""
+        """Serve the changes with the zone's next version, which may hold others too; nothing happens without any."""
+        old = self._served(change.name)
+        changes = {(change.name, item.type): item.after for item in change.changes}
+        if any(key in self._static for key in changes):
+            raise ProviderRefused(
+                "static",
+                f"provider {self._name}: {change.name.text} is a fixed record of zone {old.origin.text}; "
+                "choose another name, or take it out of the zone's settings",
+            )
+        waiting = _Waiting(change.name, changes, asyncio.get_running_loop().create_future())
+        gathered = self._waiting.setdefault(old.origin, [])
+        gathered.append(waiting)
+        if len(gathered) == 1:
+            task = asyncio.get_running_loop().create_task(self._advance(old.origin))
+            self._tasks[task] = gathered
+            task.add_done_callback(lambda task: self._ended(task, gathered))
+        await waiting.done
+
+    async def overtake(self, origin: Name, serial: int) -> None:
+        """Give the same content a serial above one that a secondary has and this server does not."""
         async with self._lock:
-            old = self._served(change.name)
-            rrsets = {item.key: item for item in old.rrsets()}
-            for item in change.changes:
-                key = (change.name, item.type)
-                if key in self._static:
-                    raise ProviderRefused(
-                        "static",
-                        f"provider {self._name}: {change.name.text} is a fixed record of zone {old.origin.text}; "
-                        "choose another name, or take it out of the zone's settings",
-                    )
-                if item.after is None:
-                    rrsets.pop(key, None)
-                else:
-                    rrsets[key] = item.after
-            try:
-                new = succeed(old, rrsets.values())
-            except ModelError as error:
-                raise ProviderRefused(
-                    "conflict",
-                    f"provider {self._name}: {change.name.text} stays as it is: {error}; change one of the two",
-                ) from None
-            if new is old:
-                return
-            try:
-                await self._save(new)
-            except StoreError as error:
-                raise ProviderBusy(
-                    "store",
-                    f"provider {self._name}: {change.name.text} stays as it is, the zone cannot be saved: {error}",
-                ) from None
-            self._authority.publish(new)
+            old = self._authority.zone(origin)
+            if origin in self._templates and old is not None and serial_gt(serial, old.serial):
+                new = replace(old, serial=serial_add(serial, 1))
+                await self._publish(Change(old, new, ZoneDiff((), ())))
 
     async def aclose(self) -> None:
-        """Nothing to let go of: the zones stay served until the server ends."""
+        """Let changes that somebody waits for come to their end; the zones stay served until the server ends."""
+        for task, gathered in self._tasks.items():
+            if all(item.done.done() for item in gathered):
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _advance(self, origin: Name) -> None:
+        """Make the next version of a zone out of what was gathered."""
+        await self._clock.sleep(GATHER)
+        async with self._lock:
+            await self._advance_by(origin, self._waiting.pop(origin))
+
+    def _ended(self, task: asyncio.Task[None], gathered: list[_Waiting]) -> None:
+        """Hand a fault of our own to those who wait; without one nobody does any more."""
+        self._tasks.pop(task, None)
+        fault = None if task.cancelled() else task.exception()
+        for item in gathered:
+            if fault is not None:
+                item.fail(fault)
+            else:
+                item.done.cancel()
+
+    async def _advance_by(self, origin: Name, gathered: list[_Waiting]) -> None:
+        old = self._authority.zone(origin)
+        if old is None:
+            for item in gathered:
+                item.fail(ProviderBusy("withdrawn", f"provider {self._name}: zone {origin.text} is served no more"))
+            return
+        possible, new, found = self._possible(old, gathered)
+        try:
+            if new is not old:
+                await self._publish(Change(old, new, found))
+        except StoreError as error:
+            for item in possible:
+                item.fail(
+                    ProviderBusy(
+                        "store",
+                        f"provider {self._name}: {item.name.text} stays as it is, the zone cannot be saved: {error}",
+                    )
+                )
+        for item in possible:
+            item.succeed()
+
+    def _possible(self, old: Zone, gathered: list[_Waiting]) -> tuple[list[_Waiting], Zone, ZoneDiff]:
+        """The changes that the zone can take, the zone with them, and what differs; the others fail."""
+        try:
+            return gathered, *amend(old, {key: rrset for item in gathered for key, rrset in item.changes.items()})
+        except ModelError:
+            pass  # one of them is to blame, the others are not
+        possible: list[_Waiting] = []
+        taken: dict[tuple[Name, int], RRset | None] = {}
+        for item in gathered:
+            try:
+                amend(old, {**taken, **item.changes})
+            except ModelError as error:
+                item.fail(
+                    ProviderRefused(
+                        "conflict",
+                        f"provider {self._name}: {item.name.text} stays as it is: {error}; change one of the two",
+                    )
+                )
+            else:
+                possible.append(item)
+                taken.update(item.changes)
+        return possible, *amend(old, taken)
+
+    async def _publish(self, change: Change) -> None:
+        assert change.after is not None  # noqa: S101 - nothing is withdrawn here
+        await self._save(change)
+        self._authority.publish(change.after, change.diff, renumbered=True)
 
     async def _begin(
-        self, template: ZoneTemplate, old: Zone | None, wanted: Collection[tuple[Name, int]] | None
+        self,
+        template: ZoneTemplate,
+        last: Zone | None,
+        wanted: Collection[tuple[Name, int]] | None,
+        serial: int | None,
     ) -> None:
+        old = self._authority.zone(template.origin)
+        if old is not None:
+            serial = None
+        elif last is not None:
+            self._authority.publish(last)  # what follows is a step from there, for secondaries too
+            old = last
         if old is None:
-            new = zone(template.origin, int(self._clock.time()) % 2**32, template.soa, template.static)
-        else:
-            kept = (item for item in self._dynamic(old) if wanted is None or item.key in wanted)
-            new = succeed(old, (*template.static, *kept), template.soa)
-        if template.serial is not None and serial_gt(template.serial, new.serial):
-            new = replace(new, serial=template.serial)
+            begin = int(self._clock.time()) % 2**32 if serial is None else serial
+            if template.serial is not None and serial_gt(template.serial, begin):
+                begin = template.serial
+            await self._publish(Change(None, zone(template.origin, begin, template.soa, template.static)))
+            return
+        kept = (item for item in self._dynamic(old) if wanted is None or item.key in wanted)
+        new = succeed(old, (*template.static, *kept), template.soa)
+        for least in (serial, template.serial):
+            if least is not None and serial_gt(least, new.serial):
+                new = replace(new, serial=least)
         if new is not old:
-            await self._save(new)
-        self._authority.publish(new, renumbered=template.serial is not None)
+            await self._publish(Change(old, new, diff(old, new)))
 
     def _dynamic(self, zone: Zone) -> tuple[RRset, ...]:
         return tuple(item for item in zone.rrsets() if item.type in FAMILIES and item.key not in self._static)
@@ -194,3 +291,22 @@ class ZoneProvider:
                 f"provider {self._name}: zone {origin.text} of {name.text} is not loaded yet; trying again",
             )
         return served
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Changes of one name that wait for their version."""
+
+    name: Name
+    changes: Mapping[tuple[Name, int], RRset | None]
+    done: asyncio.Future[None]
+
+    def succeed(self) -> None:
+        """It is served."""
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        """It is not."""
+        if not self.done.done():
+            self.done.set_exception(error)

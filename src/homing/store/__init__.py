@@ -7,5 +7,6 @@ Secrets never come here.
 from homing.store.lock import StateLock, holder
 from homing.store.rows import AddressChange, Event, GoodAddress, Update
 from homing.store.store import Store
+from homing.store.zones import StoredZone
 
-__all__ = ["AddressChange", "Event", "GoodAddress", "StateLock", "Store", "Update", "holder"]
+__all__ = ["AddressChange", "Event", "GoodAddress", "StateLock", "Store", "StoredZone", "Update", "holder"]

@@ -49,4 +49,27 @@ MIGRATIONS: tuple[str, ...] = (
     -- Whole JSON documents, such as the state that ``homing status`` shows.
     CREATE TABLE document (key TEXT PRIMARY KEY, at REAL NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
     """,
+    """
+    -- A zone by its RRsets and the steps of its journal. Serials up to ceiling may be in use, unless exact.
+    CREATE TABLE zone_head (
+        origin TEXT PRIMARY KEY, serial INTEGER NOT NULL, soa TEXT NOT NULL,
+        ceiling INTEGER NOT NULL, exact INTEGER NOT NULL, octets INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE zone_rrset (
+        origin TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE, type INTEGER NOT NULL,
+        ttl INTEGER NOT NULL, rdatas TEXT NOT NULL, PRIMARY KEY (origin, name, type)
+    ) WITHOUT ROWID;
+    CREATE TABLE zone_step (id INTEGER PRIMARY KEY, origin TEXT NOT NULL, body BLOB NOT NULL);
+    CREATE INDEX zone_step_origin ON zone_step (origin, id);
+
+    INSERT INTO zone_head
+        SELECT origin, serial, json_extract(CAST(body AS TEXT), '$.soa'), serial, 1, 0
+        FROM zone WHERE json_valid(CAST(body AS TEXT)) AND json_extract(CAST(body AS TEXT), '$.soa') IS NOT NULL;
+    INSERT OR REPLACE INTO zone_rrset
+        SELECT zone.origin, json_extract(item.value, '$.name'), json_extract(item.value, '$.type'),
+            json_extract(item.value, '$.ttl'),
+            (SELECT group_concat(rdata.value, ',') FROM json_each(item.value, '$.rdatas') AS rdata)
+        FROM zone JOIN zone_head USING (origin), json_each(CAST(zone.body AS TEXT), '$.rrsets') AS item;
+    DROP TABLE zone;
+    """,
 )

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +17,13 @@ from homing.model.address import Address, Family, parse_address
 from homing.model.lockout import Lockout
 from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset, rrset
+from homing.model.zone import Zone, ZoneDiff
 from homing.plan import Published
+from homing.store import zones
 from homing.store.lock import prepare_directory
 from homing.store.rows import AddressChange, Event, GoodAddress, Update
 from homing.store.schema import MIGRATIONS
+from homing.store.zones import StoredZone
 
 FILE = "homing.db"
 
@@ -48,7 +51,9 @@ class Store:
             self._db = self._connect(path, readonly)
             with contextlib.ExitStack() as unless_ready:
                 unless_ready.callback(self._db.close)
-                if not readonly:
+                if readonly:
+                    self._check_version()
+                else:
                     self._prepare()
                 self.salt: bytes = self._salt(readonly=readonly)
                 unless_ready.pop_all()
@@ -66,13 +71,24 @@ class Store:
         self._db.execute("PRAGMA synchronous = FULL")
         self._migrate()
 
-    def _migrate(self) -> None:
+    def _version(self) -> int:
         version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
             raise StoreError(
                 f"the state in {self.directory} was written by a newer Homing (version {version} of its tables); "
                 "upgrade Homing, or name another directory with --state"
             )
+        return version
+
+    def _check_version(self) -> None:
+        if self._version() < len(MIGRATIONS):
+            raise StoreError(
+                f"the state in {self.directory} was written by an older Homing; "
+                f"start the daemon once, it takes it over: homing up --state {self.directory}"
+            )
+
+    def _migrate(self) -> None:
+        version = self._version()
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             self._db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
 
@@ -279,14 +295,44 @@ class Store:
 
     # Zones and documents
 
-    def save_zone(self, origin: Name, serial: int, body: bytes) -> None:
-        """Remember a version of a zone; ``body`` is what ``load_zones`` gives back."""
+    def replace_zone(self, zone: Zone, ceiling: int, steps: Iterable[bytes] = ()) -> None:
+        """Remember a whole zone and its journal; serials up to ``ceiling`` may be served before the next write."""
         with self._write() as db:
-            db.execute("INSERT OR REPLACE INTO zone VALUES (?, ?, ?)", (origin.text, serial, body))
+            zones.replace_zone(db, zone, ceiling, steps)
 
-    def load_zones(self) -> dict[Name, bytes]:
-        """The last version of each zone."""
-        return {parse_name(origin): body for origin, body in self._rows("SELECT origin, body FROM zone")}
+    def append_zone(self, before: int, zone: Zone, diff: ZoneDiff, ceiling: int, step: bytes, most: int) -> None:
+        """Remember the version that follows serial ``before``: what differs, and the step for the journal.
+
+        The journal keeps ``most`` octets. Raises StoreError when another version is on disk, too.
+        """
+        with self._write() as db:
+            zones.append_zone(db, before, zone, diff, ceiling, step, most)
+
+    def load_zones(self) -> dict[Name, StoredZone]:
+        """The last version of each zone, and its journal."""
+        with self._lock:
+            try:
+                return zones.load_zones(self._db)
+            except sqlite3.Error as error:
+                raise _store_error(self.directory, error) from None
+
+    def drop_journal(self, origin: Name) -> None:
+        """Forget the journal of a zone, which is damaged."""
+        with self._write() as db:
+            zones.drop_journal(db, origin)
+
+    def hold_zones(self, ceilings: Mapping[Name, int]) -> None:
+        """Serials up to these may be served from now on without being written."""
+        with self._write() as db:
+            db.executemany(
+                "UPDATE zone_head SET exact = 0, ceiling = ? WHERE origin = ?",
+                ((ceiling, origin.text) for origin, ceiling in ceilings.items()),
+            )
+
+    def settle_zones(self, origins: Iterable[Name]) -> None:
+        """No version of these zones was served that is not written, and none will be."""
+        with self._write() as db:
+            db.executemany("UPDATE zone_head SET exact = 1 WHERE origin = ?", ((origin.text,) for origin in origins))
 
     def save_document(self, key: str, body: bytes, at: float) -> None:
         """Remember a whole JSON document under a key."""

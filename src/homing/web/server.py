@@ -27,8 +27,9 @@ PAGE_POLICY = (
 class WebServer:
     """Serves views on one or more addresses.
 
-    ``state`` gives the current view, ``ready`` None or the reason why Homing cannot serve yet, ``metrics`` the
-    exposition, ``documents`` more paths that give JSON. With ``legacy`` only ``/`` and ``/raw`` exist, as ESDDNS did.
+    ``state`` gives the current view, ``ready`` None or the reason why Homing cannot serve yet, ``live`` whether what is
+    served was looked at in this run, ``metrics`` the exposition, ``documents`` more paths that give JSON. With
+    ``legacy`` only ``/`` and ``/raw`` exist, as ESDDNS did.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class WebServer:
         *,
         ready: Callable[[], str | None],
         metrics: Callable[[], bytes],
+        live: Callable[[], bool] = lambda: True,
         documents: Mapping[str, Callable[[], object]] | None = None,
         legacy: bool = False,
     ) -> None:
         self._state = state
         self._ready = ready
+        self._live = live
         self._metrics = metrics
         self._documents = {} if legacy else dict(documents or {})
         self._legacy = legacy
@@ -106,7 +109,9 @@ class WebServer:
 
     async def _readiness(self, _: web.Request) -> web.StreamResponse:
         reason = self._ready()
-        return _json({"status": "ready"} if reason is None else {"status": reason}, 200 if reason is None else 503)
+        if reason is not None:
+            return _json({"status": reason}, 503)
+        return _json({"status": "ready", "view": "live" if self._live() else "last-good"})
 
     async def _exposition(self, _: web.Request) -> web.StreamResponse:
         return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
 from homing import __version__
 from homing.dns.authority import Authority
 from homing.dns.stats import Event, Stats
-from homing.model.name import parse_name
+from homing.dns.transfers.follow import Standing
+from homing.dns.transfers.notify import Told
+from homing.dns.transfers.secondary import Secondary
+from homing.model.name import Name, parse_name
+from homing.model.zone import serial_gt
 
 SHOWN = 100
 """Zones, broken files and secondaries told one by one; the busiest zones, the first of the others."""
@@ -110,3 +114,30 @@ def build_figures(
         broken=tuple(broken)[:SHOWN],
         secondaries=tuple(secondaries)[:SHOWN],
     )
+
+
+def secondary_figures(
+    standings: Iterable[Standing], told: Mapping[tuple[Secondary, Name], Told], authority: Authority
+) -> list[SecondaryFigures]:
+    """How far secondaries are, those that are behind the longest first."""
+    found: list[SecondaryFigures] = []
+    for standing in sorted(standings, key=lambda standing: -standing.lag)[:SHOWN]:
+        zone = authority.zone(standing.origin)
+        if zone is None:
+            continue
+        behind = None if standing.serial is None else (zone.serial - standing.serial) % 2**32
+        if standing.serial is not None and serial_gt(standing.serial, zone.serial):
+            behind = 0
+        last = _told(told.get((standing.secondary, standing.origin)))
+        found.append(
+            SecondaryFigures(str(standing.secondary), zone.origin.text, zone.serial, standing.serial, behind, last)
+        )
+    return found
+
+
+def _told(last: Told | None) -> str:
+    if last is None or not last.attempts:
+        return ""
+    if last.rcode is None:
+        return f"no answer to {last.attempts}"
+    return "acknowledged" if last.is_acknowledged else f"answered {last.rcode}"

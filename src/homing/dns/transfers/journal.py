@@ -15,10 +15,9 @@ from homing.model.name import Name
 from homing.model.rrset import RRset, RRType, rrset
 from homing.model.zone import Zone, ZoneDiff, diff, serial_gt
 
-_FORMAT = b"HJ1\0"
-"""Begins every serialized journal; the digit grows with the format."""
-
 _CHECKSUM = 4
+"""Octets of the CRC-32 that ends a stored step."""
+
 _SERIAL_END = 20
 """Octets from an SOA's serial to its end (RFC 1035, section 3.3.13)."""
 
@@ -132,35 +131,6 @@ class Journal:
                 return tuple(islice(self._steps, index, None))
         return None
 
-    def to_bytes(self) -> bytes:
-        """The journal for the store."""
-        encoded = [encode_step(item) for item in self._steps]
-        body = _FORMAT + struct.pack("!I", len(encoded))
-        body += b"".join(struct.pack("!I", len(item)) + item for item in encoded)
-        return body + struct.pack("!I", zlib.crc32(body))
-
-    @classmethod
-    def from_bytes(cls, data: bytes, limits: JournalLimits | None = None) -> Journal:
-        """The journal from the store. Raises ModelError when the octets are damaged or of another format."""
-        body, checksum = data[:-_CHECKSUM], data[-_CHECKSUM:]
-        if body[: len(_FORMAT)] != _FORMAT:
-            raise ModelError("a journal is of an unknown format; secondaries will get whole zones")
-        if struct.pack("!I", zlib.crc32(body)) != checksum:
-            raise ModelError("a journal is damaged; secondaries will get whole zones")
-        steps: list[Step] = []
-        try:
-            (count,) = struct.unpack_from("!I", body, len(_FORMAT))
-            position = len(_FORMAT) + 4
-            for _ in range(count):
-                (size,) = struct.unpack_from("!I", body, position)
-                steps.append(decode_step(body[position + 4 : position + 4 + size]))
-                position += 4 + size
-        except struct.error:
-            raise ModelError("a journal ends early; secondaries will get whole zones") from None
-        if position != len(body):
-            raise ModelError("a journal has octets behind its end; secondaries will get whole zones")
-        return cls(limits, steps)
-
 
 def soa_serial(soa: RRset) -> int:
     """The serial in an SOA RRset whose rdata is whole."""
@@ -197,7 +167,7 @@ def condense(steps: tuple[Step, ...]) -> Step:
 
 
 def encode_step(item: Step) -> bytes:
-    """A step for the store, without checksum."""
+    """A step for the store."""
     out = bytearray()
     for sets in ((item.old_soa,), item.removed, (item.new_soa,), item.added):
         out += struct.pack("!I", len(sets))
@@ -205,11 +175,14 @@ def encode_step(item: Step) -> bytes:
             out += member.name.wire + struct.pack("!HII", member.type, member.ttl, len(member.rdatas))
             for rdata in member.rdatas:
                 out += struct.pack("!H", len(rdata)) + rdata
-    return bytes(out)
+    return bytes(out) + struct.pack("!I", zlib.crc32(out))
 
 
-def decode_step(data: bytes) -> Step:
+def decode_step(stored: bytes) -> Step:
     """A step from the store. Raises ModelError when the octets are damaged."""
+    data = stored[:-_CHECKSUM]
+    if struct.pack("!I", zlib.crc32(data)) != stored[-_CHECKSUM:]:
+        raise ModelError("a step of a journal is damaged: its checksum does not hold")
     groups: list[tuple[RRset, ...]] = []
     position = 0
     try:

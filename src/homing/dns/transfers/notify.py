@@ -51,8 +51,15 @@ OnTold = Callable[[Secondary, Name, Told], None]
 """Told of the end of telling a secondary: acknowledged, or given up. Does not raise."""
 
 
+SecondariesOf = Callable[[Name], Iterable[Secondary]]
+"""The secondaries of a zone."""
+
+
 class Notifier:
-    """Tells the secondaries of every change of a zone. Start it inside a running loop; end it by ``aclose``."""
+    """Tells the secondaries of every change of a zone. Start it inside a running loop; end it by ``aclose``.
+
+    ``secondaries`` follow all zones, until ``follow`` says otherwise.
+    """
 
     def __init__(
         self,
@@ -63,7 +70,9 @@ class Notifier:
         *,
         on_told: OnTold | None = None,
     ) -> None:
-        self._secondaries = tuple(secondaries)
+        fixed = tuple(secondaries)
+        self._authority = authority
+        self._secondaries_of: SecondariesOf = lambda _: fixed
         self._clock = clock
         self._chance = chance
         self._on_told = on_told
@@ -78,19 +87,36 @@ class Notifier:
         """How far each secondary is told of each zone."""
         return dict(self._told)
 
+    def follow(self, secondaries_of: SecondariesOf) -> None:
+        """From now on tell these secondaries; those that are new hear of what is served now."""
+        self._secondaries_of = secondaries_of
+        zones = self._authority.zones.loaded
+        wanted = {(secondary, origin) for origin in zones for secondary in secondaries_of(origin)}
+        for key in self._told.keys() - wanted:
+            self._forget(key)
+        for secondary, origin in wanted - self._told.keys():
+            self._soas[origin] = zones[origin].soa_rrset
+            self._begin(secondary, zones[origin])
+
     def tell(self, zone: Zone) -> None:
         """Tell all secondaries of a version; what they were being told of that zone before is dropped."""
         self._soas[zone.origin] = zone.soa_rrset
-        for secondary in self._secondaries:
-            key = (secondary, zone.origin)
-            before = self._tasks.get(key)
-            known = self._told.get(key)
-            self._told[key] = Told(zone.serial)
-            if before is not None and not before.done():
-                if known is not None and known.attempts == 0:
-                    continue  # nothing went out yet: it will be about this version
-                before.cancel()
-            self._tasks[key] = asyncio.get_running_loop().create_task(self._tell(secondary, zone.origin))
+        for secondary in self._secondaries_of(zone.origin):
+            self._begin(secondary, zone)
+
+    def _begin(self, secondary: Secondary, zone: Zone) -> None:
+        key = (secondary, zone.origin)
+        before, known = self._tasks.get(key), self._told.get(key)
+        self._told[key] = Told(zone.serial)
+        if before is not None and not before.done():
+            if known is not None and known.attempts == 0:
+                return  # nothing went out yet: it will be about this version
+            before.cancel()
+        self._tasks[key] = asyncio.get_running_loop().create_task(self._tell(secondary, zone.origin))
+
+    def _forget(self, key: tuple[Secondary, Name]) -> None:
+        del self._told[key]
+        self._tasks.pop(key).cancel()
 
     async def aclose(self) -> None:
         """Stop telling."""
@@ -107,8 +133,7 @@ class Notifier:
             return
         self._soas.pop(change.origin, None)
         for key in [key for key in self._told if key[1] == change.origin]:
-            del self._told[key]
-            self._tasks.pop(key).cancel()
+            self._forget(key)
 
     async def _tell(self, secondary: Secondary, origin: Name) -> None:
         """Send until answered, or as often as it makes sense."""

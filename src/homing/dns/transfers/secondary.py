@@ -7,8 +7,10 @@ import random
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from homing.dns.message import HEADER_SIZE, Rcode, RRClass
+from homing.dns.transfers.transfer import Rule
 from homing.dns.transfers.tsig import Key, Keyring, Signer, Verified, skip_name, verify
 from homing.effects.clock import Clock
 from homing.errors import MessageError
@@ -18,6 +20,9 @@ from homing.model.zone import serial_add, serial_gt
 
 PATIENCE = 3.0
 """Seconds that a secondary has to answer."""
+
+FIRST_PATIENCE = 1.0
+"""Seconds it has when a start waits for it."""
 
 _MAX_ANSWER = 4096
 
@@ -30,8 +35,17 @@ class Secondary:
     port: int = 53
     key: Key | None = None
 
+    @property
+    def rule(self) -> Rule:
+        """The rule that lets it transfer."""
+        return Rule((ip_network(self.host),), self.key.name if self.key is not None else None)
 
-async def exchange(secondary: Secondary, message: bytes, clock: Clock) -> bytes | None:
+    def __str__(self) -> str:
+        """Address and port, as the settings take them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+async def exchange(secondary: Secondary, message: bytes, clock: Clock, patience: float = PATIENCE) -> bytes | None:
     """Send a message, signed if there is a key, and give the answer without its signature.
 
     None when no answer came in time that belongs to the message and is signed as it must be.
@@ -55,7 +69,7 @@ async def exchange(secondary: Secondary, message: bytes, clock: Clock) -> bytes 
         )
     except OSError:  # no route now; another time there may be one
         return None
-    timer = loop.create_task(_expire(clock, answered))
+    timer = loop.create_task(_expire(clock, answered, patience))
     try:
         transport.sendto(message)
         return await answered
@@ -64,11 +78,13 @@ async def exchange(secondary: Secondary, message: bytes, clock: Clock) -> bytes 
         transport.close()
 
 
-async def ask_serial(secondary: Secondary, origin: Name, clock: Clock, chance: random.Random) -> int | None:
+async def ask_serial(
+    secondary: Secondary, origin: Name, clock: Clock, chance: random.Random, patience: float = PATIENCE
+) -> int | None:
     """The serial of a zone that a secondary serves; None when it does not say."""
     message = struct.pack("!6H", chance.randrange(1 << 16), 0, 1, 0, 0, 0)
     message += origin.wire + struct.pack("!2H", RRType.SOA, RRClass.IN)
-    answer = await exchange(secondary, message, clock)
+    answer = await exchange(secondary, message, clock, patience)
     if answer is None or answer[3] & 0x0F != Rcode.NOERROR:
         return None
     questions, answers = struct.unpack_from("!2H", answer, 4)
@@ -90,12 +106,12 @@ async def ask_serial(secondary: Secondary, origin: Name, clock: Clock, chance: r
 async def first_serial(secondaries: Iterable[Secondary], origin: Name, clock: Clock, chance: random.Random) -> int:
     """The serial for a zone of which no state is left: 1 above the greatest of the secondaries, else Unix time.
 
-    All are asked at once, twice at most; takes up to 6 s. Greatest by RFC 1982, so that none of them is ahead.
+    All are asked at once, twice at most; takes up to 2 s. Greatest by RFC 1982, so that none of them is ahead.
     """
     servers = tuple(secondaries)
     found: list[int] = []
     for _ in range(2):
-        asked = await asyncio.gather(*(ask_serial(server, origin, clock, chance) for server in servers))
+        asked = await asyncio.gather(*(ask_serial(server, origin, clock, chance, FIRST_PATIENCE) for server in servers))
         found += [serial for serial in asked if serial is not None]
         servers = tuple(server for server, serial in zip(servers, asked, strict=True) if serial is None)
         if not servers:
@@ -109,8 +125,8 @@ async def first_serial(secondaries: Iterable[Secondary], origin: Name, clock: Cl
     return serial_add(greatest, 1)
 
 
-async def _expire(clock: Clock, answered: asyncio.Future[bytes | None]) -> None:
-    await clock.sleep(PATIENCE)
+async def _expire(clock: Clock, answered: asyncio.Future[bytes | None], patience: float) -> None:
+    await clock.sleep(patience)
     _settle(answered, None)
 
 

@@ -1,0 +1,204 @@
+"""What secondaries need of a running server, put together: transfers, NOTIFY, their standing, keys, the catalog."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from types import TracebackType
+from typing import Self
+
+from homing.app.keeper import ZoneKeeper
+from homing.app.memory import Memory
+from homing.app.secondaries import ReadPolicy
+from homing.dns.authority import Authority
+from homing.dns.transfers.catalog import catalog_rrsets, catalog_soa
+from homing.dns.transfers.follow import Following
+from homing.dns.transfers.notify import Notifier, Told
+from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
+from homing.dns.transfers.primary import Primary
+from homing.dns.transfers.secondary import FIRST_PATIENCE, Secondary, first_serial
+from homing.dns.transfers.tsig import Keyring
+from homing.effects.clock import Clock
+from homing.effects.log import get_logger
+from homing.errors import ConfigError, kind_and_place
+from homing.model.name import Name
+from homing.providers.zone import ZoneProvider, ZoneTemplate
+from homing.store import Store
+
+log = get_logger("transfers")
+
+SECRETS_LOOK = 2.0
+"""Seconds between two looks at whether a key's secret changed."""
+
+START_PATIENCE = 2 * FIRST_PATIENCE + 0.2
+"""Seconds that a start waits at most for what secondaries say."""
+
+ASKED_AT_ONCE = 64
+"""Zones asked about at a time."""
+
+FAULT_PAUSE = 30.0
+"""Seconds before a part that failed through a bug is started again."""
+
+
+class Transfers:
+    """The primary side of a server. Enter it, ``follow`` a policy, publish the zones, ``begin`` once it listens.
+
+    Give ``primary`` to the server and ``keeper.save`` to what makes versions. ``overtake`` is called when a secondary
+    is ahead of a zone.
+    """
+
+    def __init__(
+        self, authority: Authority, memory: Memory, store: Store | None, *, clock: Clock, chance: random.Random
+    ) -> None:
+        self.following = Following(authority, clock, chance, on_ahead=self._ahead)
+        self.primary = Primary(authority, clock, on_transfer=self.following.transferred)
+        self.keeper = ZoneKeeper(memory, store, self.primary)
+        self.overtake: Callable[[Name, int], Coroutine[None, None, None]] | None = None
+        self._authority = authority
+        self._clock = clock
+        self._chance = chance
+        self._policy = TransferPolicy()
+        self._read: ReadPolicy = TransferPolicy
+        self._zones: dict[Name, ZonePolicy] = {}
+        self._notifier: Notifier | None = None
+        self._catalog: ZoneProvider | None = None
+        self._catalog_name: Name | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks, self._tasks = tuple(self._tasks), set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._notifier is not None:
+            await self._notifier.aclose()
+        self.following.close()
+        self.primary.close()
+        await self.keeper.settle()
+
+    def begin(self) -> None:
+        """Tell the secondaries of all zones, and of every change from now on."""
+        self._notifier = Notifier(self._authority, (), self._clock, self._chance)
+        self._notifier.follow(self._secondaries_of)
+        self._start("secondaries", self.following.run)
+        self._start("keys", self._watch_secrets)
+
+    def follow(self, read: ReadPolicy) -> Callable[[], None]:
+        """From now on this policy holds. Raises ConfigError, and then nothing changed; what is returned undoes it."""
+        before, policy = self._read, self._policy
+        self._take(read())
+        self._read = read
+
+        def undo() -> None:
+            self._read = before
+            self._take(policy)
+
+        return undo
+
+    @property
+    def told(self) -> dict[tuple[Secondary, Name], Told]:
+        """How far each secondary is told of each zone."""
+        return {} if self._notifier is None else self._notifier.told
+
+    @property
+    def catalogs(self) -> tuple[Name, ...]:
+        """The catalog zone, if one is served."""
+        return () if self._catalog_name is None else (self._catalog_name,)
+
+    async def list_members(self, origins: Iterable[Name]) -> None:
+        """Serve the catalog of these zones, those with secondaries; each that is left out is deleted there."""
+        name = self._policy.catalog
+        if self._catalog_name is not None and self._catalog_name != name:
+            self._authority.withdraw(self._catalog_name)
+        self._catalog_name = name
+        if name is None:
+            return
+        members = [origin for origin in origins if self._secondaries_of(origin)]
+        template = ZoneTemplate(name, catalog_soa(), catalog_rrsets(name, members))
+        self._catalog = ZoneProvider("catalog", self._authority, [template], self.keeper.save, self._clock)
+        await self.keeper.hold([name])
+        await self._catalog.start(self.keeper.last_good, (), greatest=self.keeper.greatest, first=self.first_serials)
+
+    async def first_serials(self, origins: Collection[Name]) -> dict[Name, int]:
+        """A serial for each zone of which nothing is known: above those its secondaries say in 2 s, else the time."""
+        gate = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def ask(origin: Name) -> int:
+            async with gate:
+                return await first_serial(self._secondaries_of(origin), origin, self._clock, self._chance)
+
+        found = {origin: int(self._clock.time()) % 2**32 for origin in origins}
+        asked = {asyncio.ensure_future(ask(origin)): origin for origin in origins if self._secondaries_of(origin)}
+        if asked:
+            done, late = await asyncio.wait(asked, timeout=START_PATIENCE)
+            for task in late:
+                task.cancel()
+            found.update((asked[task], task.result()) for task in done)
+        return found
+
+    def _take(self, policy: TransferPolicy) -> None:
+        self._policy = policy
+        named = (*policy.zones, *(() if policy.catalog is None else (policy.catalog,)))
+        self._zones = {origin: policy.of(origin) for origin in named}
+        access = {origin: found.access for origin, found in self._zones.items()}
+        default = policy.default.access
+        self.primary.allow(lambda origin: access.get(origin, default), Keyring(policy.keys))
+        self.following.follow(self._secondaries_of)
+        if self._notifier is not None:
+            self._notifier.follow(self._secondaries_of)
+
+    def _secondaries_of(self, origin: Name) -> tuple[Secondary, ...]:
+        return self._zones.get(origin, self._policy.default).secondaries
+
+    def _start(self, part: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Run a part, and again some time after a fault of our own, which must not go unheard."""
+        task = asyncio.ensure_future(work())
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            fault = None if task.cancelled() else task.exception()
+            if task in self._tasks and fault is not None:
+                log.critical("internal fault, please report it", part=part, fault=kind_and_place(fault))
+                self._start(part, lambda: self._later(work))
+            self._tasks.discard(task)
+
+        task.add_done_callback(ended)
+
+    async def _later(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        await self._clock.sleep(FAULT_PAUSE)
+        await work()
+
+    async def _watch_secrets(self) -> None:
+        """A changed secret counts at once (law 3); while it cannot be read the one before does."""
+        told = ""
+        while True:
+            await self._clock.sleep(SECRETS_LOOK)
+            try:
+                policy = self._read()
+            except ConfigError as error:
+                if str(error) != told:
+                    log.error("a key cannot be read, the one before stays", reason=str(error))  # noqa: TRY400
+                told = str(error)
+                continue
+            told = ""
+            if policy != self._policy:
+                self._take(policy)
+                log.info("keys of transfers changed", keys=[key.name.text for key in policy.keys])
+
+    def _ahead(self, secondary: Secondary, origin: Name, serial: int) -> None:
+        log.warning(
+            "a secondary has a newer serial than this server, which continues above it",
+            zone=origin.text,
+            secondary=str(secondary),
+            serial=serial,
+        )
+        overtake = self._catalog.overtake if self._catalog and origin == self._catalog_name else self.overtake
+        if overtake is not None:
+            self._start("serials", functools.partial(overtake, origin, serial))
