@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from homing.dns.authority import Change
-from homing.dns.cookie import Standing
+from homing.dns.cookie import CookieVerdict
 from homing.dns.engine.limit import RateLimit, RateLimiter
 from homing.dns.engine.names import FLAVOURS, Denials, Entry, Names
 from homing.dns.lookup import Zones
@@ -406,7 +406,7 @@ class Answers:
         if edns is None or edns.cookie is None or self._manner.cookies is None:
             return False
         verdict = self._manner.cookies.verify(self._batch.packed(slot), edns.cookie, int(self._wall()))
-        return verdict is not Standing.WRONG
+        return verdict is not CookieVerdict.WRONG
 
     def _held_back(self, query: bytes, slot: int) -> bytes | None:
         """What a client over its rate gets: nothing, or now and then TC, and its cookie."""
