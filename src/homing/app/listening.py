@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from ipaddress import IPv6Address
 
 from homing.detect.interface import InterfaceAddress, interface_addresses
@@ -31,7 +31,7 @@ _DEBOUNCE = 0.2
 
 
 @contextlib.asynccontextmanager
-async def listening(server: DnsServer, pairs: Iterable[Pair], clock: Clock) -> AsyncIterator[None]:
+async def listening(server: DnsServer, pairs: Iterable[Pair], clock: Clock) -> AsyncGenerator[None]:
     """Have a server listen on these (host, port) pairs, and follow the machine's addresses where a host is empty.
 
     Raises ListenError when one of the given addresses cannot be listened on, or none of the machine's.
