@@ -53,13 +53,12 @@ class Running:
         return processes(self.process.pid)
 
 
-def homing(workers: int = 1, bind: str = "") -> Server:
-    """Homing with static zones; on all addresses, as it is measured."""
+def homing(workers: int = 1) -> Server:
+    """Homing with static zones, on all addresses of the machine, as it is by default."""
 
     def command(home: Path, port: int, zone: Path) -> list[str]:
-        program = Path(sys.executable).with_name("homing")
-        return [str(program), "dns", "--zone-file", str(zone), "--bind", bind, "--port", str(port),
-                "--workers", str(workers)]  # fmt: skip
+        program = [str(Path(sys.executable).with_name("homing")), "dns", "--state", str(home / "state")]
+        return [*program, "--zone-file", str(zone), "--port", str(port), "--workers", str(workers)]
 
     return Server("Homing", command)
 

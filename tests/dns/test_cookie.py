@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.dns.cookie import MAX_AGE, MAX_AHEAD, RENEWAL_AGE, Cookies, Standing, siphash
+from homing.dns.cookie import MAX_AGE, MAX_AHEAD, RENEWAL_AGE, Cookies, CookieVerdict, siphash
 
 OLD, NEW = "dd3bdf9344b678b185a6f5cb60fca715", "445536bcd2513298075a5d379663c962"
 FIRST = "e5e973e5a6b2a43f48e7dc849e37bfcf"
@@ -80,23 +80,23 @@ def test_the_cookies_of_the_rfc_are_taken_and_renewed(
 ) -> None:
     """RFC 9018, appendix A: after 40 minutes, with reserved octets set, by the secret before."""
     cookies = Cookies(bytes.fromhex(secret), None if previous is None else bytes.fromhex(previous))
-    assert cookies.verify(packed(address), bytes.fromhex(cookie), time) is Standing.RENEW
+    assert cookies.verify(packed(address), bytes.fromhex(cookie), time) is CookieVerdict.RENEW
 
 
 @pytest.mark.parametrize(
     ("age", "verdict"),
     [
-        (0, Standing.VALID),
-        (RENEWAL_AGE, Standing.VALID),
-        (RENEWAL_AGE + 1, Standing.RENEW),
-        (MAX_AGE, Standing.RENEW),
-        (MAX_AGE + 1, Standing.WRONG),
-        (-MAX_AHEAD, Standing.VALID),
-        (-MAX_AHEAD - 1, Standing.WRONG),
-        (2**31, Standing.WRONG),
+        (0, CookieVerdict.VALID),
+        (RENEWAL_AGE, CookieVerdict.VALID),
+        (RENEWAL_AGE + 1, CookieVerdict.RENEW),
+        (MAX_AGE, CookieVerdict.RENEW),
+        (MAX_AGE + 1, CookieVerdict.WRONG),
+        (-MAX_AHEAD, CookieVerdict.VALID),
+        (-MAX_AHEAD - 1, CookieVerdict.WRONG),
+        (2**31, CookieVerdict.WRONG),
     ],
 )
-def test_a_cookie_has_its_time(age: int, verdict: Standing) -> None:
+def test_a_cookie_has_its_time(age: int, verdict: CookieVerdict) -> None:
     """An hour, renewed after half of it, and five minutes for clocks that are ahead (RFC 9018, section 4.3)."""
     made = COOKIES.option(ADDRESS, CLIENT, NOW)[4:]
     assert COOKIES.verify(ADDRESS, made, NOW + age) is verdict
@@ -105,17 +105,17 @@ def test_a_cookie_has_its_time(age: int, verdict: Standing) -> None:
 def test_time_goes_on_behind_the_last_second_of_32_bits() -> None:
     """A cookie made before the timestamp wraps around is good after it (RFC 9018, section 4.3: RFC 1982)."""
     made = COOKIES.option(ADDRESS, CLIENT, 2**32 - 10)[4:]
-    assert COOKIES.verify(ADDRESS, made, 2**32 + 10) is Standing.VALID
+    assert COOKIES.verify(ADDRESS, made, 2**32 + 10) is CookieVerdict.VALID
 
 
 @given(st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8))
 def test_a_cookie_is_good_for_its_client_only(address: bytes, client: bytes) -> None:
     """From another address, with another client cookie, or by another secret it is wrong."""
     made = COOKIES.option(address, client, NOW)[4:]
-    assert COOKIES.verify(address, made, NOW) is Standing.VALID
-    assert COOKIES.verify(bytes((address[0] ^ 1,)) + address[1:], made, NOW) is Standing.WRONG
-    assert COOKIES.verify(address, bytes((made[0] ^ 1,)) + made[1:], NOW) is Standing.WRONG
-    assert Cookies(b"\1" * 16).verify(address, made, NOW) is Standing.WRONG
+    assert COOKIES.verify(address, made, NOW) is CookieVerdict.VALID
+    assert COOKIES.verify(bytes((address[0] ^ 1,)) + address[1:], made, NOW) is CookieVerdict.WRONG
+    assert COOKIES.verify(address, bytes((made[0] ^ 1,)) + made[1:], NOW) is CookieVerdict.WRONG
+    assert Cookies(b"\1" * 16).verify(address, made, NOW) is CookieVerdict.WRONG
 
 
 @given(st.integers(8, 23), st.integers(1, 255))
@@ -123,13 +123,13 @@ def test_no_octet_of_a_server_cookie_can_be_changed(index: int, change: int) -> 
     """Version, reserved octets, timestamp and hash are all guarded."""
     made = bytearray(COOKIES.option(ADDRESS, CLIENT, NOW)[4:])
     made[index] ^= change
-    assert COOKIES.verify(ADDRESS, bytes(made), NOW) is Standing.WRONG
+    assert COOKIES.verify(ADDRESS, bytes(made), NOW) is CookieVerdict.WRONG
 
 
 @given(st.binary(max_size=40))
 def test_what_others_made_is_wrong(cookie: bytes) -> None:
     """Any octets, of any length, are judged."""
-    assert COOKIES.verify(ADDRESS, cookie, NOW) is Standing.WRONG
+    assert COOKIES.verify(ADDRESS, cookie, NOW) is CookieVerdict.WRONG
 
 
 def test_a_secret_has_16_octets() -> None:

@@ -9,7 +9,7 @@ import dns.edns
 import dns.message
 import pytest
 
-from homing.dns.cookie import Cookies, Standing
+from homing.dns.cookie import Cookies, CookieVerdict
 from tests.dns.peers import peers
 
 pytestmark = pytest.mark.peers
@@ -34,4 +34,4 @@ def test_servers_that_share_a_secret_take_each_others_cookies(tmp_path: Path) ->
             (told,) = [item.to_wire() or b"" for item in dns.message.from_wire(response).options]
             made_at = int.from_bytes(told[12:16])
             assert cookies.option(LOOPBACK, CLIENT, made_at)[4:] == told, peer.name
-            assert cookies.verify(LOOPBACK, told, made_at + 60) is Standing.VALID
+            assert cookies.verify(LOOPBACK, told, made_at + 60) is CookieVerdict.VALID

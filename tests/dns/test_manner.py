@@ -114,6 +114,13 @@ def test_a_query_for_a_cookie_alone(data: bytes, rcode: Rcode) -> None:
     assert (int(response.rcode()), response.question, told(response, 10)) == (rcode, [], [FRESH])
 
 
+def test_a_query_for_a_cookie_alone_has_a_version_too() -> None:
+    """Of another version of EDNS it is BADVERS."""
+    packet = raw(COOKIE).replace(b"\x04\xd0\0\0", b"\x04\xd0\0\1")
+    response = read(respond(packet, ZONES, udp=True, client=CLIENT, now=NOW, manner=MANNER))
+    assert (response.rcode(), response.edns) == (dns.rcode.BADVERS, 0)
+
+
 @pytest.mark.parametrize(
     ("packet", "manner"),
     [

@@ -13,7 +13,7 @@ from tests.dns.test_server import full, running
 
 pytestmark = pytest.mark.peers
 
-SETUP = Setup(nsid=b"ns-a", version="homing", identity="ns-a.example.net")
+SETUP = Setup(bytes(range(16)), b"ns-a", "homing", "ns-a.example.net")
 
 
 async def client(program: str, address: tuple[str, int], *arguments: str) -> str:

@@ -27,7 +27,7 @@ _SIZE = 24
 """Octets of client cookie, version, reserved, timestamp and hash."""
 
 
-class Standing(enum.Enum):
+class CookieVerdict(enum.Enum):
     """What a client's cookie is worth."""
 
     VALID = "valid"
@@ -53,22 +53,22 @@ class Cookies:
         known = client_cookie + _VERSION + (now & 0xFFFFFFFF).to_bytes(4)
         return _OPTION + known + siphash(self._key, known + address).to_bytes(8, "little")
 
-    def verify(self, address: bytes, cookie: bytes, now: int) -> Standing:
+    def verify(self, address: bytes, cookie: bytes, now: int) -> CookieVerdict:
         """What the COOKIE option (client and server cookie) of a client at this address is worth.
 
         What stands in the reserved octets is part of what is hashed, and else ignored (RFC 9018, section 4.2).
         """
         if len(cookie) != _SIZE or cookie[CLIENT_COOKIE] != 1:
-            return Standing.WRONG
+            return CookieVerdict.WRONG
         age = (now - int.from_bytes(cookie[12:16])) & 0xFFFFFFFF  # RFC 1982 arithmetic
         if MAX_AGE < age < 2**32 - MAX_AHEAD:
-            return Standing.WRONG
+            return CookieVerdict.WRONG
         hashed, told = cookie[:16] + address, int.from_bytes(cookie[16:], "little")
         if siphash(self._key, hashed) == told:
-            return Standing.RENEW if RENEWAL_AGE < age <= MAX_AGE else Standing.VALID
+            return CookieVerdict.RENEW if RENEWAL_AGE < age <= MAX_AGE else CookieVerdict.VALID
         if self._previous is not None and siphash(self._previous, hashed) == told:
-            return Standing.RENEW
-        return Standing.WRONG
+            return CookieVerdict.RENEW
+        return CookieVerdict.WRONG
 
 
 def _key(secret: bytes) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from homing.dns import chaos
-from homing.dns.cookie import Cookies, Standing
+from homing.dns.cookie import Cookies, CookieVerdict
 from homing.dns.edns import CLIENT_COOKIE, EXTENDED_ERRORS, Edns, ExtendedError, Option, option
 from homing.dns.lookup import TRANSFERS, Zones, answer
 from homing.dns.message import (
@@ -135,22 +135,26 @@ def seen(reply: Reply | None, zones: Zones, transport: Transport) -> Seen:
 
 def _turn_away(packet: bytes, bad: BadQuery, client: bytes, now: int, manner: Manner) -> Reply | None:
     """The response to what is no query to look up."""
-    edns, verdict = bad.edns, bad.verdict
-    if verdict is Verdict.DROP:
+    if bad.verdict is Verdict.DROP:
         return None
+    edns = bad.edns
     options = b"" if edns is None else _cookie(edns, client, now, manner)
-    if verdict is Verdict.COOKIE and not options:
-        verdict = Verdict.FORMERR
-    rcode = _RCODES.get(verdict)
-    if rcode is None:
-        assert edns is not None and edns.cookie is not None and manner.cookies is not None  # noqa: S101, PT018
-        known = (
-            len(edns.cookie) == CLIENT_COOKIE or manner.cookies.verify(client, edns.cookie, now) is not Standing.WRONG
-        )
-        rcode = Rcode.NOERROR if known else Rcode.BADCOOKIE
-    elif rcode is Rcode.NOTIMP:
+    rcode = _RCODES.get(bad.verdict) or _cookie_rcode(edns, client, now, manner)
+    if edns is not None and rcode is Rcode.NOTIMP:
         options = EXTENDED_ERRORS[ExtendedError.NOT_SUPPORTED] + options
     return Reply(render_error(packet, rcode, bad.question, edns, options), rcode)
+
+
+def _cookie_rcode(edns: Edns | None, client: bytes, now: int, manner: Manner) -> Rcode:
+    """What to say to a query for a cookie alone (RFC 7873, section 5.4)."""
+    if edns is None or edns.cookie is None or manner.cookies is None or not client:
+        return Rcode.FORMERR
+    if edns.version > EDNS_VERSION:
+        return Rcode.BADVERS
+    if len(edns.cookie) == CLIENT_COOKIE:
+        return Rcode.NOERROR
+    verdict = manner.cookies.verify(client, edns.cookie, now)
+    return Rcode.BADCOOKIE if verdict is CookieVerdict.WRONG else Rcode.NOERROR
 
 
 def _cookie(edns: Edns, client: bytes, now: int, manner: Manner) -> bytes:
@@ -158,7 +162,7 @@ def _cookie(edns: Edns, client: bytes, now: int, manner: Manner) -> bytes:
     cookie, cookies = edns.cookie, manner.cookies
     if cookie is None or cookies is None or not client:
         return b""
-    if cookies.verify(client, cookie, now) is Standing.VALID:
+    if cookies.verify(client, cookie, now) is CookieVerdict.VALID:
         return option(Option.COOKIE, cookie)
     return cookies.option(client, cookie[:CLIENT_COOKIE], now)
 

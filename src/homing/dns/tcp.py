@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter, OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from homing.dns.authority import Authority
+from homing.dns.places import Places
 from homing.dns.respond import PLAIN, Manner, Reply, respond, seen
 from homing.dns.stats import Event, Stats, Transport
 from homing.dns.transfers.primary import TURNED_AWAY, Primary
@@ -68,9 +69,7 @@ class Connections:
         self.limits = limits
         self.turn = 0
         """Where the address RRsets of the next answer start."""
-        self._open: OrderedDict[_Connection, str] = OrderedDict()
-        """The client of each; the one that was idle longest stands first."""
-        self._clients: Counter[str] = Counter()
+        self._places: Places[_Connection] = Places(limits.connections, limits.per_client)
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
         self._empty = asyncio.Event()
@@ -78,7 +77,7 @@ class Connections:
 
     def __len__(self) -> int:
         """How many are open."""
-        return len(self._open)
+        return len(self._places)
 
     def new(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
@@ -86,11 +85,12 @@ class Connections:
 
     def admit(self, connection: _Connection, client: str) -> bool:
         """Count a connection in; False when there is no place for it."""
-        if self._closing or not self._make_room(client):
+        gone = None if self._closing else self._places.take(connection, client)
+        if gone is None:
             self.stats.events[Event.CONNECTION_REFUSED] += 1
             return False
-        self._open[connection] = client
-        self._clients[client] += 1
+        for other in gone:
+            self._evict(other)
         self._empty.clear()
         if self._sweeper is None or self._sweeper.done():
             self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
@@ -98,44 +98,30 @@ class Connections:
 
     def used(self, connection: _Connection) -> None:
         """A connection was of use."""
-        if connection in self._open:
-            self._open.move_to_end(connection)
+        self._places.used(connection)
 
     def leave(self, connection: _Connection) -> None:
         """Count a connection out."""
-        client = self._open.pop(connection, None)
-        if client is not None:
-            self._clients -= Counter((client,))
-        if not self._open:
+        self._places.leave(connection)
+        if not self._places:
             self._empty.set()
 
     async def aclose(self, patience: float) -> None:
         """Send what waits for the clients for up to ``patience`` seconds, then close them all."""
         self._closing = True
-        for connection in tuple(self._open):
+        for connection in self._places.holders:
             connection.finish()
         try:
             async with asyncio.timeout(patience):
                 await self._empty.wait()
         except TimeoutError:
-            for connection in tuple(self._open):
+            for connection in self._places.holders:
                 connection.abort()
             await self._empty.wait()
         if self._sweeper is not None:
             self._sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
-
-    def _make_room(self, client: str) -> bool:
-        """Whether there is a place, one that was not used for long being taken from whoever has it."""
-        own = self._clients[client] >= self.limits.per_client
-        if not own and len(self._open) < self.limits.connections:
-            return True
-        for connection, other in self._open.items():
-            if (other == client or not own) and not connection.transfers:
-                self._evict(connection)
-                return True
-        return False
 
     def _evict(self, connection: _Connection) -> None:
         self.stats.events[Event.CONNECTION_EVICTED] += 1
@@ -144,10 +130,10 @@ class Connections:
 
     async def _sweep(self) -> None:
         """Close what is quiet for too long; runs only while there are connections."""
-        while self._open:
+        while self._places:
             await self.clock.sleep(min(_MAX_SWEEP, self.limits.idle / 4))
             now = self.clock.monotonic()
-            for connection in tuple(self._open):
+            for connection in self._places.holders:
                 if now >= connection.deadline:
                     self._evict(connection)
 

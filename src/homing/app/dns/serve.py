@@ -20,7 +20,7 @@ from homing import __version__
 from homing.app.dns.figures import SHOWN, DnsFigures, build_figures
 from homing.app.dns.files import Found, Progress, ZoneFiles
 from homing.app.dns.local import answering
-from homing.app.dns.versions import Remembered, next_version
+from homing.app.dns.versions import Remembered
 from homing.app.listening import listening
 from homing.app.notify import notify_service_manager
 from homing.dns.authority import Authority
@@ -63,8 +63,6 @@ class FileServer:
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._files = ZoneFiles(options.files, options.directories)
-        self._taken: dict[object, Zone] = {}
-        """What the files held when their zones were last published, by origin."""
         self._errors: tuple[ConfigError, ...] = ()
         self._changes: tuple[ChangeView, ...] = ()
         self._server: DnsServer | None = None
@@ -116,6 +114,8 @@ class FileServer:
             if not found.zones:
                 raise ConfigError("no zone to serve", *_why_none(found))
             await self._publish(found, remembered, store)
+            if self._stop.is_set():
+                return
             gc.freeze()  # the zones stay: looking through them for garbage would hold up answers
             await stack.enter_async_context(self._serving())
             announce(self)
@@ -140,27 +140,22 @@ class FileServer:
         """Serve what changed; serials are on disk before they count (law 8)."""
         served = self.authority.zones.loaded
         withdrawn = served.keys() - found.zones.keys()
-        changed: list[Zone] = []
-        for origin, (path, read) in found.zones.items():
-            if self._taken.get(origin) is read and origin in served:
-                continue
-            version = next_version(read, served.get(origin), remembered.get(read))
-            if version is not served.get(origin):
-                changed.append(version)
-            if version.serial != read.serial:
-                log.warning(
-                    "zone is served under a serial that its file does not have",
-                    zone=origin.text, file=str(path), in_file=read.serial, served=version.serial,
-                    remedy=f"raise the serial in the file above {version.serial} with each change",
-                )  # fmt: skip
-        self._taken = {origin: read for origin, (_, read) in found.zones.items()}
-        first = not served
+        versions = await self._unless_stopped(_in_thread(lambda: remembered.versions(found.zones, served)))
+        if versions is None:
+            return
+        changed = versions.changed
+        for path, read, version in versions.renumbered[:SHOWN]:
+            log.warning(
+                "zone is served under a serial that its file does not have",
+                zone=read.origin.text, file=str(path), in_file=read.serial, served=version.serial,
+                remedy=f"raise the serial in the file above {version.serial} with each change",
+            )  # fmt: skip
         if changed:
-            remembered.note(changed)
             try:
                 await asyncio.to_thread(store.save_document, SERIALS, remembered.document(), self._clock.time())
             except StoreError as error:  # an edit is served all the same; after a restart its serial may be another
                 log.error("serials cannot be saved", reason=str(error))  # noqa: TRY400
+        first = self._server is None
         before = {zone.origin: served[zone.origin].serial for zone in changed if zone.origin in served}
         # Workers hear of awaited zones when they start, so these stay until they are there.
         self.authority.replace(changed, withdrawn, found.awaited if first else ())
@@ -222,9 +217,9 @@ class FileServer:
                     broken=lambda: len(self._errors),
                 )
                 page = WebServer(self.view, ready=lambda: None, metrics=metrics, documents={"/dns": self.figures})
-                started = await page.start(list(self._options.web))
+                addresses = await page.start(list(self._options.web))
                 stack.push_async_callback(page.aclose)
-                self.web_listen = tuple(told(*address) for address in started)
+                self.web_listen = tuple(told(*address) for address in addresses)
             yield
 
     def figures(self) -> DnsFigures:

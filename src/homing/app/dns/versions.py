@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 
+from homing.model.name import Name
 from homing.model.zone import Zone, diff, serial_add, serial_gt
 
 MAX_REMEMBERED = 100_000
@@ -58,11 +60,21 @@ def digest(zone: Zone) -> str:
     return hashed.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What to publish, and what of it is served under another serial than its file has: file, content, version."""
+
+    changed: tuple[Zone, ...]
+    renumbered: tuple[tuple[Path, Zone, Zone], ...]
+
+
 class Remembered:
     """The serials last served, by origin as text, over restarts."""
 
     def __init__(self, document: bytes | None = None) -> None:
         self._zones: dict[str, Served] = {}
+        self._taken: dict[Name, Zone] = {}
+        """What the files held the last time, by origin."""
         if document is not None:
             self._zones = msgspec.json.decode(document, type=dict[str, Served])
 
@@ -77,6 +89,23 @@ class Remembered:
             self._zones[zone.origin.text] = Served(zone.serial, digest(zone))
         while len(self._zones) > MAX_REMEMBERED:
             del self._zones[next(iter(self._zones))]
+
+    def versions(self, zones: Mapping[Name, tuple[Path, Zone]], served: Mapping[Name, Zone]) -> Versions:
+        """The versions to serve of what files hold now; they are noted. It may take as long as reading the files."""
+        changed: list[Zone] = []
+        renumbered: list[tuple[Path, Zone, Zone]] = []
+        for origin, (path, read) in zones.items():
+            old = served.get(origin)
+            if old is not None and self._taken.get(origin) is read:
+                continue
+            version = next_version(read, old, self.get(read))
+            if version is not old:
+                changed.append(version)
+            if version.serial != read.serial:
+                renumbered.append((path, read, version))
+        self._taken = {origin: read for origin, (_, read) in zones.items()}
+        self.note(changed)
+        return Versions(tuple(changed), tuple(renumbered))
 
     def document(self) -> bytes:
         """All of it for the store."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from homing.dns.authority import Change
-from homing.dns.cookie import Standing
+from homing.dns.cookie import CookieVerdict
 from homing.dns.engine.limit import RateLimit, RateLimiter
 from homing.dns.engine.names import FLAVOURS, Denials, Entry, Names
 from homing.dns.lookup import Zones
@@ -259,8 +259,6 @@ class Answers:
 
     def _denial(self, asked: bytes, flavour: int) -> Entry | None:
         """What was learned to say to a name or type that is not there; None also when it is there, or special."""
-        if asked[-4:] not in _KINDS:
-            return None
         place = self._place(asked)
         if place is None:
             return None
@@ -270,23 +268,25 @@ class Answers:
 
     def _place(self, asked: bytes) -> tuple[Denials, int] | None:
         """The denials that cover a question, and where in them it belongs; None when it needs a closer look."""
-        name, at = asked[:-4], 0
-        size = len(name)
-        node = self._names.nodes.get(name)
-        while node is None:
-            step = name[at] + 1
-            at += step
-            if at >= size or step > MAX_LABEL + 1 or size > MAX_WIRE:
-                return None
-            node = self._names.nodes.get(name[at:])
+        kind = _KINDS.get(asked[-4:])
+        if kind is None:
+            return None
+        name, nodes, at = asked[:-4], self._names.nodes, 0
+        node = nodes.get(name)
+        if node is None:
+            size = len(name)
+            while node is None:
+                step = name[at] + 1
+                at += step
+                if at >= size or step > MAX_LABEL + 1:
+                    return None
+                node = nodes.get(name[at:])
+            # The zone's name begins so far from the end; the complement tells NXDOMAIN from NODATA.
+            return None if node[1] is None or size > MAX_WIRE else (node[0], node[0].origin_size - size - 1)
         denials, types = node
-        if types is None:
+        if types is None or kind in types or RRType.CNAME in types:
             return None
-        if at:
-            return denials, denials.origin_size - size - 1
-        if _KINDS[asked[-4:]] in types or RRType.CNAME in types:
-            return None
-        return denials, size - denials.origin_size
+        return denials, len(name) - denials.origin_size
 
     def _learn(self, query: bytes, flavour: int, asked: bytes, cookie: bytes, slot: int) -> bytes | None:
         """The response to a query of the usual form, remembered where it can be."""
@@ -406,7 +406,7 @@ class Answers:
         if edns is None or edns.cookie is None or self._manner.cookies is None:
             return False
         verdict = self._manner.cookies.verify(self._batch.packed(slot), edns.cookie, int(self._wall()))
-        return verdict is not Standing.WRONG
+        return verdict is not CookieVerdict.WRONG
 
     def _held_back(self, query: bytes, slot: int) -> bytes | None:
         """What a client over its rate gets: nothing, or now and then TC, and its cookie."""

@@ -1,7 +1,7 @@
 """UDP sockets read and written in batches: by recvmmsg and sendmmsg where the system has them, else one by one.
 
 The octets of a packet behind its id are taken out of the buffer by a ``struct.Struct`` made for each length, which is
-some four times faster than a slice; ids and clients stay where the kernel wrote them, and go back from there.
+some four times faster than a slice; its response takes their place, so ids and clients go back from where they came.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ MAX_QUERY = 2048
 """Octets read of one packet; a longer one counts as cut off, which is a format error."""
 
 _SLOT = 2048
-"""Octets kept for a packet or a response without its id; no response over UDP is longer than 1232 (RFC 6891)."""
+"""Octets kept for a packet and then its response; none over UDP is longer than 1232 (RFC 6891)."""
 
 _ID = 2
 
-_TAKE = tuple(struct.Struct(f"{max(size - _ID, 0)}s").unpack_from for size in range(_ID + _SLOT + 1))
+_TAKE = tuple(struct.Struct(f"{max(size - _ID, 0)}s").unpack_from for size in range(_SLOT + 1))
 """By the length of a packet: takes what is behind its id."""
 
-_PUT = tuple(struct.Struct(f"{size}s").pack_into for size in range(_SLOT + 1))
+_PUT = tuple(struct.Struct(f"{size}s").pack_into for size in range(_SLOT - _ID + 1))
 """By the length of a response without its id: puts it into a buffer."""
 
 
@@ -126,28 +126,29 @@ class _Mmsghdr(ctypes.Structure):
 
 
 _HEADER = ctypes.sizeof(_Mmsghdr)
-_NAMES = {socket.AF_INET: (16, slice(4, 8)), socket.AF_INET6: (28, slice(8, 24))}
-"""By family: octets of a socket address, and where the IP address stands in it."""
+_NAMES = {
+    socket.AF_INET: (16, 4, struct.Struct("4s").unpack_from),
+    socket.AF_INET6: (28, 8, struct.Struct("16s").unpack_from),
+}
+"""By family: octets of a socket address, where the IP address stands in it, and what takes that out."""
 _NAME_SLOT = 32
 
 
 class BatchSocket:
-    """Up to 64 packets a system call. Each has a slot for its id, its octets, its client and its response."""
+    """Up to 64 packets a system call. Each has a slot for its octets, then its response, and one for its client."""
 
     def __init__(self, sock: socket.socket, answers: Answers) -> None:
         self._socket = sock
         self._answers = answers
-        self._name_size, self._address = _NAMES[sock.family]
-        self._ids, ids = _buffer(BATCH * _ID)
-        self._in, received = _buffer(BATCH * _SLOT)
-        self._out, sent = _buffer(BATCH * _SLOT)
-        self._names, names = _buffer(BATCH * _NAME_SLOT)
-        self._recv_iov, recv_iov = _vectors(ids, received)
-        self._send_iov, send_iov = _vectors(ids, sent)
+        self._name_size, self._address_at, self._take_address = _NAMES[sock.family]
+        self._buffer, buffer = _memory(BATCH * _SLOT)
+        self._names, names = _memory(BATCH * _NAME_SLOT)
+        self._recv_iov, recv_iov = _vectors(buffer)
+        self._send_iov, send_iov = _vectors(buffer)
         self._recv = _headers(names, self._name_size, recv_iov)
         self._send = _headers(names, self._name_size, send_iov)
         self._lengths = memoryview(self._recv).cast("B").cast("I")[_Mmsghdr.len.offset // 4 :: _HEADER // 4]
-        self._sizes: memoryview[int] = memoryview(self._send_iov).cast("B").cast("N")[3::4]  # type: ignore[call-overload]  # size_t
+        self._sizes: memoryview[int] = memoryview(self._send_iov).cast("B").cast("N")[1::2]  # type: ignore[call-overload]  # size_t
         self._recv_call = (ctypes.c_int(sock.fileno()), ctypes.byref(self._recv), ctypes.c_uint(BATCH))
         self._flags = ctypes.c_int(socket.MSG_DONTWAIT)
         self._recvmmsg, self._sendmmsg = _libc().recvmmsg, _libc().sendmmsg
@@ -157,16 +158,16 @@ class BatchSocket:
         count: int = self._recvmmsg(*self._recv_call, self._flags, None)
         if count <= 0:
             return 0
-        answers, received, out, sizes = self._answers, self._in, self._out, self._sizes
+        answers, buffer, sizes = self._answers, self._buffer, self._sizes
         answers.begin(self, count)
         found: Callable[[bytes], Cached | None] = answers.cache.get
         miss, take, put = answers.answer, _TAKE, _PUT
         if answers.guarded:
             found, miss = _nothing, answers.one
         silent: list[int] | None = None
-        slot = offset = 0
+        slot, offset = 0, _ID
         for length in self._lengths[:count].tolist():
-            query: bytes = take[length](received, offset)[0]
+            query: bytes = take[length](buffer, offset)[0]
             entry = found(query)
             if entry is not None:
                 entry.uses += 1
@@ -175,8 +176,8 @@ class BatchSocket:
                 message = miss(query, slot)
             if message is not None:
                 size = len(message)
-                put[size](out, offset, message)
-                sizes[slot] = size
+                put[size](buffer, offset, message)
+                sizes[slot] = size + _ID
             elif silent is None:
                 silent = [slot]
             else:
@@ -198,12 +199,12 @@ class BatchSocket:
 
     def ident(self, slot: int) -> bytes:
         """The id of a packet."""
-        return bytes(self._ids[slot * _ID : slot * _ID + _ID])
+        return bytes(self._buffer[slot * _SLOT : slot * _SLOT + _ID])
 
     def packed(self, slot: int) -> bytes:
         """The IP address of a client."""
-        at = slot * _NAME_SLOT
-        return bytes(self._names[at + self._address.start : at + self._address.stop])
+        address: bytes = self._take_address(self._names, slot * _NAME_SLOT + self._address_at)[0]
+        return address
 
     def client(self, slot: int) -> Client:
         """Whom to answer."""
@@ -231,18 +232,15 @@ def _nothing(query: bytes) -> None:
     """A cache that is not to be used."""
 
 
-def _buffer(size: int) -> tuple[bytearray, int]:
-    """A buffer that stays where it is, and where that is."""
+def _memory(size: int) -> tuple[bytearray, int]:
+    """Memory that stays where it is, and where that is."""
     held = bytearray(size)
     return held, ctypes.addressof((ctypes.c_char * size).from_buffer(held))
 
 
-def _vectors(ids: int, bodies: int) -> tuple[Any, int]:
-    """For each slot where its id is and where the rest, and the address of all that."""
-    vectors = (_Iovec * (2 * BATCH))()
-    for slot in range(BATCH):
-        vectors[2 * slot] = _Iovec(ids + slot * _ID, _ID)
-        vectors[2 * slot + 1] = _Iovec(bodies + slot * _SLOT, _SLOT)
+def _vectors(buffer: int) -> tuple[Any, int]:
+    """For each slot where its octets are, and the address of all that."""
+    vectors = (_Iovec * BATCH)(*(_Iovec(buffer + slot * _SLOT, _SLOT) for slot in range(BATCH)))
     return vectors, ctypes.addressof(vectors)
 
 
@@ -251,7 +249,7 @@ def _headers(names: int, name_size: int, vectors: int) -> Any:
     for slot in range(BATCH):
         header = headers[slot].hdr
         header.name, header.namelen = names + slot * _NAME_SLOT, name_size
-        header.iov, header.iovlen = vectors + slot * 2 * ctypes.sizeof(_Iovec), 2
+        header.iov, header.iovlen = vectors + slot * ctypes.sizeof(_Iovec), 1
     return headers
 
 
