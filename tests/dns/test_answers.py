@@ -325,3 +325,18 @@ def test_serials_wrap() -> None:
         )
         side.authority.publish(replace(new, serial=serial_add(new.serial, 0)))
         side.check(wire)
+
+
+def test_kinds_of_queries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many zones, types and codes the counts stay few, and none is lost."""
+    monkeypatch.setattr("homing.dns.engine.answers.KINDS", 20)
+    monkeypatch.setattr("homing.dns.stats.KINDS", 20)
+    soa = sample().loaded[ORIGIN].soa
+    side = Side(*(zone(parse_name(f"z{number}.test"), 1, soa, ()) for number in range(50)))
+    for number in range(50):
+        for rtype in ("A", "TXT"):
+            side.ask(dns.message.make_query(f"z{number}.test", rtype).to_wire())
+    counted = side.answers.settle().queries
+    assert counted.total() == 100
+    assert len(counted) <= 24
+    assert {seen.zone for seen in counted} > {"other"}

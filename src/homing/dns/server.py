@@ -161,5 +161,5 @@ class DnsServer:
         found = self._primary.datagram(packet, client[0]) if self._primary is not None else None
         if found is not None:
             reply = type(reply)(*found, reply.query)
-        self._stats.queries[seen(reply, zones, Transport.UDP)] += 1
+        self._stats.count(seen(reply, zones, Transport.UDP))
         return reply.message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from homing.dns.message import Rcode
 
@@ -52,6 +52,13 @@ def type_label(rtype: int | None) -> str:
     return KNOWN_TYPES.get(rtype or 0, "other")
 
 
+KINDS = 5_000
+"""Kinds of queries counted apart: with thousands of zones strangers could make more of them than anyone can read."""
+
+OTHER = "other"
+"""The zone of queries beyond that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One kind of query; ``zone`` is an origin as text, empty outside the zones; rcode None: no response."""
@@ -69,7 +76,14 @@ class Stats:
     queries: Counter[Seen] = field(default_factory=Counter[Seen])
     events: Counter[Event] = field(default_factory=Counter[Event])
 
+    def count(self, seen: Seen, times: int = 1) -> None:
+        """Count queries; once there are ``KINDS`` of them, new ones count without their zone."""
+        if seen not in self.queries and len(self.queries) >= KINDS and seen.zone:
+            seen = replace(seen, zone=OTHER)
+        self.queries[seen] += times
+
     def add(self, other: Stats) -> None:
         """Take in what another process counted."""
-        self.queries.update(other.queries)
+        for seen, times in other.queries.items():
+            self.count(seen, times)
         self.events.update(other.events)

@@ -309,10 +309,10 @@ class _Connection(asyncio.Protocol):
             response = server.primary.respond(query, self._host, udp=False)
             if response is not None:
                 told = Reply(b"", response.rcode, reply.query)
-                server.stats.queries[seen(told, zones, Transport.TCP)] += 1
+                server.stats.count(seen(told, zones, Transport.TCP))
                 self._take(transport, response)
                 return
-        server.stats.queries[seen(reply, zones, Transport.TCP)] += 1
+        server.stats.count(seen(reply, zones, Transport.TCP))
         if reply is None:  # no DNS client sends that; there is no telling where its next message would begin
             transport.close()
         else:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from homing.dns.authority import Change
@@ -25,7 +26,7 @@ from homing.dns.lookup import Zones
 from homing.dns.message import PLAIN_UDP_SIZE, Answer, BadQuery, Query, Rcode, parse_query
 from homing.dns.render import render
 from homing.dns.respond import PLAIN, Manner, Reply, answer_query, options_for, respond, seen
-from homing.dns.stats import KNOWN_TYPES, Event, Seen, Stats, Transport
+from homing.dns.stats import KINDS, KNOWN_TYPES, OTHER, Event, Seen, Stats, Transport
 from homing.model.name import MAX_LABEL, MAX_WIRE
 from homing.model.rrset import FAMILIES, RRType
 
@@ -250,10 +251,9 @@ class Answers:
         for table in self._tables:
             self._count(table.values())
         self._count_denials()
-        counts = self.stats.queries
         for kind, index in self._kinds.items():
             if self._counts[index]:
-                counts[kind] += self._counts[index]
+                self.stats.count(kind, self._counts[index])
                 self._counts[index] = 0
         return self.stats
 
@@ -463,6 +463,8 @@ class Answers:
 
     def _kind(self, seen: Seen) -> int:
         index = self._kinds.get(seen)
+        if index is None and len(self._kinds) >= KINDS and seen.zone != OTHER:
+            return self._kind(replace(seen, zone=OTHER))
         if index is None:
             index = self._kinds[seen] = len(self._counts)
             self._counts.append(0)
