@@ -344,7 +344,7 @@ def test_a_full_disk_stops_no_name(world: StandInInternet, tmp_path: Path) -> No
         until(lambda: "taken over" in daemon.log, 5, "reloaded")
         assert daemon.metric("homing_store_errors_total") == errors
         until(lambda: daemon.is_in_sync(WWW, GANDI, OWN), 10, "a turn after it")
-        shutil.copytree(seen, tmp_path / "kept", ignore=shutil.ignore_patterns("lock"))
+        shutil.copytree(seen, tmp_path / "kept", ignore=shutil.ignore_patterns("lock", "*.sock"))
     status = run("status", "--state", str(tmp_path / "kept"), home=tmp_path)
     assert status.returncode == 0
     assert re.search(rf"^{re.escape(WWW)} +in-sync +{HOME} ", status.stdout, re.MULTILINE), status.stdout
@@ -366,7 +366,7 @@ def test_a_lockout_earned_on_a_full_disk_is_kept_once_there_is_room(world: Stand
         (seen / "filler").unlink()
         daemon.send(signal.SIGHUP)
         until(lambda: "Trouble:" not in daemon.get(), 10, "the trouble is over")
-        shutil.copytree(seen, kept, ignore=shutil.ignore_patterns("lock"))
+        shutil.copytree(seen, kept, ignore=shutil.ignore_patterns("lock", "*.sock"))
         daemon.kill()
     with Store(kept, readonly=True) as store:
         assert [item.code for item in store.lockouts()] == ["abuse"]
