@@ -41,6 +41,10 @@ class Slots:
     def __init__(self, *clients: bytes) -> None:
         self._clients = clients
 
+    def addresses(self) -> tuple[bytes, ...]:
+        """All addresses."""
+        return self._clients
+
     def packed(self, slot: int) -> bytes:
         """The address."""
         return self._clients[slot]
@@ -266,8 +270,13 @@ def test_a_server_cookie_is_renewed_in_time() -> None:
 
 def test_what_is_learned_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood of different questions, of wildcards and cookies too, fills the memory to its limits and not beyond."""
-    for limit, value in (("CACHED", 100), ("LEARNED", 150), ("CLIENTS", 50), ("LINKED", 60)):
-        monkeypatch.setattr(f"homing.dns.engine.answers.{limit}", value)
+    for limit, value in (
+        ("learned.CACHED", 100),
+        ("learned.LEARNED", 150),
+        ("answers.CLIENTS", 50),
+        ("learned.LINKED", 60),
+    ):
+        monkeypatch.setattr(f"homing.dns.engine.{limit}", value)
     side = Side(
         *sample().loaded.values(),
         read_zone(
@@ -283,9 +292,9 @@ def test_what_is_learned_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             side.check(wire.to_wire())
     answers = side.answers
     assert len(answers.cache) <= 100
-    assert len(answers._cookies) <= 50
-    assert sum(map(len, answers._tables)) <= 160
-    assert len(answers._linked) <= 160
+    assert max(map(len, answers._met)) <= 50
+    assert sum(map(len, answers._learned.tables)) <= 150
+    assert len(answers._learned._linked) <= 60
 
 
 def test_what_only_the_primary_answers_is_handed_over() -> None:
@@ -329,7 +338,7 @@ def test_serials_wrap() -> None:
 
 def test_kinds_of_queries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """With many zones, types and codes the counts stay few, and none is lost."""
-    monkeypatch.setattr("homing.dns.engine.answers.KINDS", 20)
+    monkeypatch.setattr("homing.dns.engine.learned.KINDS", 20)
     monkeypatch.setattr("homing.dns.stats.KINDS", 20)
     soa = sample().loaded[ORIGIN].soa
     side = Side(*(zone(parse_name(f"z{number}.test"), 1, soa, ()) for number in range(50)))

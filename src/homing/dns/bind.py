@@ -13,7 +13,7 @@ BACKLOG = 128
 """Connections that may wait to be accepted."""
 
 RECEIVE_BUFFER = 256 << 10
-"""Octets of queries that the kernel may hold for a UDP socket while nobody reads: in a flood more would only age there."""
+"""Octets of queries that the kernel may hold for a UDP socket while nobody reads; more would age in a flood."""
 
 _PORT_ATTEMPTS = 16
 """For port 0: how often to look for a port that is free for both UDP and TCP."""
