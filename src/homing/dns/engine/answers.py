@@ -19,6 +19,7 @@ from typing import Protocol
 
 from homing.dns.authority import Change
 from homing.dns.cookie import CookieVerdict
+from homing.dns.edns import CLIENT_COOKIE
 from homing.dns.engine.learned import Cached, Learned
 from homing.dns.engine.limit import RateLimit, RateLimiter
 from homing.dns.engine.names import Entry
@@ -32,8 +33,8 @@ from homing.model.rrset import FAMILIES
 Client = tuple[str, int] | tuple[str, int, int, int]
 """A socket address as Python has it."""
 
-CLIENTS = 20_000
-"""Clients whose server cookie is remembered: making one costs as much as two answers."""
+CLIENTS = 40_000
+"""OPT records remembered: checking a cookie, or making one, costs as much as two answers."""
 
 TRIAL = 4_096
 """Misses that the packet cache is given for a new try each time ``settle`` is called."""
@@ -45,7 +46,7 @@ _WORTH = 8
 """Misses that one hit makes up for: looking in vain costs so much less than a hit saves."""
 
 _COOKIE_AGE = 600.0
-"""Seconds: a server cookie handed out is never older than that (RFC 9018, section 4.3 wants it under 1800)."""
+"""Seconds that a cookie once checked is taken for good; it is renewed so much later at most (RFC 9018, section 4.3)."""
 
 _LASTING = (Rcode.NOERROR, Rcode.NXDOMAIN)
 _IGNORED = (0x00, 0x10, 0x20, 0x30)
@@ -229,9 +230,11 @@ class Answers:
         flavour += query[0]
         cookie = b""
         if size > _OPT:
-            assert self._manner.cookies is not None  # noqa: S101 - forms with cookies are learned only then
-            mine = query[end + _OPT + _OPTION : end + _OPT + _OPTION + 8]
-            cookie = self._manner.cookies.option(record[size:], mine, int(self._wall()))
+            cookies, address, now = self._manner.cookies, record[size:], int(self._wall())
+            assert cookies is not None  # noqa: S101 - forms with cookies are learned only then
+            cookie, sent = query[end + _OPT :], query[end + _OPT + _OPTION :]
+            if cookies.verify(address, sent, now) is not CookieVerdict.VALID:
+                cookie = cookies.option(address, sent[:CLIENT_COOKIE], now)
         if len(met) >= CLIENTS:
             self._forget_clients()
         met[record] = known = (self._learned.tables[flavour], flavour, cookie)
