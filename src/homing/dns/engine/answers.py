@@ -62,6 +62,9 @@ _OPTION = 4
 """Octets of an option's code and length."""
 _COOKIES = (b"\0\x0a\0\x08", b"\0\x0a\0\x18")
 """A COOKIE option of a client alone, and one with our server cookie."""
+_WITH_COOKIE = 6
+"""The first flavour of those with a COOKIE option in the response."""
+_COOKIE_OPTION = 28
 _PLACEHOLDER = b"\0\x0a\0\x18" + bytes(24)
 """As long as a COOKIE option of a response."""
 _FORMS = 256
@@ -92,8 +95,10 @@ Forward = Callable[[bytes, Client], bytes | None]
 """Takes a packet that only the primary can answer; gives the response if there is one at once."""
 
 Table = dict[bytes, Entry]
-Met = dict[bytes, tuple[Table, int, bytes]]
-"""By an OPT record, with the client's address behind it where it holds a cookie: table, flavour, COOKIE option."""
+Known = tuple[Table, int, bytes | None]
+"""What an OPT record asks for: table, flavour and COOKIE option to send; None for the one that came, which is good."""
+Met = dict[bytes, Known]
+"""By an OPT record, with the client's address behind it where it holds a cookie."""
 
 
 class Answers:
@@ -127,6 +132,13 @@ class Answers:
         self._met: tuple[Met, Met] = ({}, {})
         """By recursion desired."""
         self._met_until = 0.0
+        self._good: tuple[Known, ...] = tuple(
+            (table, flavour, b"" if flavour < _WITH_COOKIE else None)
+            for flavour, table in enumerate(self._learned.tables)
+        )
+        """By flavour, for all records that need no cookie of their own: one for all, since thousands are at hand."""
+        self._starts: dict[bytes, bytes] = {}
+        """The few ways a response begins, each kept once."""
         self._heads: dict[bytes, tuple[Table, int, Met | None]] = {
             bytes((desired, bits, 0, 1, 0, 0, 0, 0, 0, opt)): (
                 self._learned.tables[desired],
@@ -188,7 +200,8 @@ class Answers:
             known = met.get(record) or self._meet(query, end, met, record)
             if known is None:
                 return self._by_the_book(query, slot)
-            table, flavour, cookie = known
+            table, flavour, given = known
+            cookie = record[_OPT : _OPT + _COOKIE_OPTION] if given is None else given
         elif len(query) != end:
             return self._by_the_book(query, slot)
         asked = question.lower()
@@ -219,7 +232,7 @@ class Answers:
         self._addresses = self._batch.addresses()
         return self._addresses
 
-    def _meet(self, query: bytes, end: int, met: Met, record: bytes) -> tuple[Table, int, bytes] | None:
+    def _meet(self, query: bytes, end: int, met: Met, record: bytes) -> Known | None:
         """A client's OPT record that was not met before, or not of late; None where it is of no usual form."""
         size = len(query) - end
         flavour = self._forms.get(query[end : end + _OPT + _OPTION])
@@ -228,16 +241,16 @@ class Answers:
         if size > _OPT and query[end + _OPT + 2 : end + _OPT + _OPTION] != (size - _OPT - _OPTION).to_bytes(2):
             return None
         flavour += query[0]
-        cookie = b""
+        known = self._good[flavour]
         if size > _OPT:
             cookies, address, now = self._manner.cookies, record[size:], int(self._wall())
             assert cookies is not None  # noqa: S101 - forms with cookies are learned only then
-            cookie, sent = query[end + _OPT :], query[end + _OPT + _OPTION :]
+            sent = query[end + _OPT + _OPTION :]
             if cookies.verify(address, sent, now) is not CookieVerdict.VALID:
-                cookie = cookies.option(address, sent[:CLIENT_COOKIE], now)
+                known = (known[0], flavour, cookies.option(address, sent[:CLIENT_COOKIE], now))
         if len(met) >= CLIENTS:
             self._forget_clients()
-        met[record] = known = (self._learned.tables[flavour], flavour, cookie)
+        met[record] = known
         return known
 
     def _forget_clients(self) -> None:
@@ -259,7 +272,8 @@ class Answers:
         kind = self._learned.kind(seen(Reply(message, said.rcode, parsed), self._zones, Transport.UDP))
         start, end = _QUESTION + len(asked), len(message) - len(placeholder)
         if len(message) <= PLAIN_UDP_SIZE and not message[2] & _TC:
-            entry = Entry(message[2:_QUESTION], message[start:end], kind)
+            head = message[2:_QUESTION]
+            entry = Entry(self._starts.setdefault(head, head), message[start:end], kind)
             addresses = max((len(item.rdatas) for item in said.answer if item.type in FAMILIES), default=0)
             if addresses > 1:
                 turned = (render(parsed, said, udp=True, options=options, turn=turn) for turn in range(addresses))
