@@ -36,9 +36,14 @@ class Bound:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
-        host, port = self.udp[0].getsockname()[:2]
-        return host, port
+        """Host and port; the host of a link-local address says its interface."""
+        host, port, *rest = self.udp[0].getsockname()
+        if not rest or not rest[1] or "%" in host:
+            return host, port
+        try:
+            return f"{host}%{socket.if_indextoname(rest[1])}", port
+        except OSError:  # the interface is gone
+            return f"{host}%{rest[1]}", port
 
     def close(self) -> None:
         """Close them all."""
