@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homing.app.dns.files import Found, ZoneFiles
-from homing.app.dns.versions import Remembered, digest, next_version
+from homing.app.dns.versions import Remembered, digest
 from homing.dns.authority import Authority
 from homing.dns.master import read_zone
 from homing.model.name import parse_name
@@ -163,12 +163,18 @@ def test_the_serial_served(read: Zone, served: Zone, serial: int) -> None:
 
     The same comes of what an earlier process served.
     """
-    assert next_version(read, served).serial == serial
     memory = Remembered()
     memory.note([served])
-    again = Remembered(memory.document())
-    assert next_version(read, None, again.get(read)).serial == serial
-    assert next_version(read, None).serial == read.serial
+    for one in (memory, Remembered(memory.document())):
+        assert decided(one, read, served if one is memory else None).serial == serial
+    assert decided(Remembered(), read).serial == read.serial
+
+
+def decided(memory: Remembered, read: Zone, served: Zone | None = None) -> Zone:
+    """The version that is served then."""
+    loaded = {} if served is None else {served.origin: served}
+    changed = memory.versions({read.origin: (Path("f"), read)}, loaded).changed
+    return changed[0] if changed else loaded[read.origin]
 
 
 @given(
@@ -185,14 +191,35 @@ def test_no_row_of_edits_and_restarts_moves_a_serial_backwards(edits: list[tuple
         if restart:
             authority, memory, served = Authority(), Remembered(memory.document()), None
         read = version(serial, address)
-        served = next_version(read, served, memory.get(read))
+        served = decided(memory, read, served)
         authority.replace((served,))
-        memory.note([served])
         assert digest(served) == digest(read)
         if before is not None and digest(before) != digest(served):
             assert serial_gt(served.serial, before.serial)
         elif before is not None:
             assert served.serial == before.serial or serial_gt(served.serial, before.serial)
+
+
+@given(*([st.tuples(st.integers(0, 9), st.sampled_from(["192.0.2.1", "192.0.2.2"]))] * 3))
+def test_of_two_memories_the_later_counts(noted: tuple[int, str], kept: tuple[int, str], edit: tuple[int, str]) -> None:
+    """What files hold is a step from the zone kept on disk, under a serial above whatever was served."""
+    memory, last, read = Remembered(), version(*kept), version(*edit)
+    memory.note([version(*noted)])
+    memory.adopt([last])
+    authority = Authority()
+    authority.replace([last])
+    served = decided(memory, read, last)
+    authority.replace([served])
+    assert digest(served) == digest(read)
+    assert served.serial >= max(noted[0], kept[0])
+
+
+@pytest.mark.parametrize(("serial", "expected"), [(4, 10), (9, 10), (11, 11)])
+def test_a_serial_that_a_secondary_has_is_not_used_again(serial: int, expected: int) -> None:
+    """Its content is not known, so the file's zone is another version."""
+    memory = Remembered()
+    memory.heed(parse_name("example.org"), 9)
+    assert decided(memory, version(serial)).serial == expected
 
 
 def test_a_digest_stands_for_content_alone() -> None:

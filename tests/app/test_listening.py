@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +104,94 @@ async def test_a_given_address_in_use_is_an_error() -> None:
             async with listening(server, [("127.0.0.1", taken.getsockname()[1])], SystemClock()):
                 pass
         await server.aclose()
+
+
+HOUSE = """
+[detect]
+stun = { enabled = false }
+http = { enabled = false }
+whoami = { enabled = false }
+interface = { enabled = false }
+
+[dns]
+listen = [LISTEN]
+workers = 2
+nsid = "home"
+
+[zones."example.net"]
+
+[[names]]
+fqdn = "www.example.net"
+source = "static"
+addresses = ["198.51.100.7"]
+provider = "zone"
+"""
+
+DAEMON = """
+import json, signal
+from pathlib import Path
+from tests.app.running import HOMING, Daemon, House, environment, execute
+from tests.waiting import until
+
+folder = Path("FOLDER")
+HOUSE = Path(folder / "house.toml").read_text()
+
+def serve(*listen):
+    house.write(HOUSE.replace("LISTEN", ", ".join(json.dumps(one) for one in listen)))
+
+def reload(*listen):
+    before = len(daemon.log)
+    serve(*listen)
+    daemon.send(signal.SIGHUP)
+    until(lambda: "configuration taken over" in daemon.log[before:], 10, "the reload")
+    print(*figures()["listen"])
+
+def figures():
+    return json.loads(execute([*HOMING, "dns", "stats", "--json", "--state", str(house.state)], env).stdout)
+
+def answered(host):
+    try:
+        return asyncio.run(source(host)) == host
+    except (AssertionError, OSError):  # not published yet, not listened on yet
+        return False
+
+def sources(*hosts):
+    for host in hosts:
+        until(lambda: answered(host), 10, host)
+    print(*hosts)
+
+def main():
+    global house, env, daemon
+    ip("link", "set", "lo", "up")
+    ip("link", "add", "x0", "type", "bridge")
+    ip("link", "set", "x0", "up")
+    ip("address", "add", "192.0.2.1/24", "dev", "x0")
+    ip("address", "add", "2001:db8::1/64", "dev", "x0", "nodad")
+    house, env = House(folder, ""), environment(folder)
+    serve(":5353")
+    with Daemon(house.words("up", "--web", "off"), folder, env) as daemon:
+        sources("127.0.0.1", "192.0.2.1", "2001:db8::1")
+        print(figures()["workers"])
+        ip("address", "add", "198.51.100.9/24", "dev", "x0")
+        until(lambda: "198.51.100.9:5353" in figures()["listen"], 10, "the new address")
+        sources("198.51.100.9")
+        reload("192.0.2.1:5353")
+        ip("address", "add", "198.51.100.10/24", "dev", "x0")
+        reload("192.0.2.1:5353", "127.0.0.1:5354")
+        reload(":5353")
+        sources("127.0.0.1", "192.0.2.1", "198.51.100.10")
+
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="follows addresses by netlink")
+def test_homing_up_listens_everywhere_with_workers_and_through_sighup(tmp_path: Path) -> None:
+    """Each address answers from itself, new ones too; a reload changes between one address and all, and back."""
+    (tmp_path / "house.toml").write_text(HOUSE)
+    lines = in_a_namespace(PROGRAM[: PROGRAM.index("async def main")] + DAEMON.replace("FOLDER", str(tmp_path)))
+    everywhere = "127.0.0.1 192.0.2.1 2001:db8::1"
+    assert lines[:4] == [everywhere, "2", "198.51.100.9", "192.0.2.1:5353"]
+    assert set(lines[4].split()) == {"192.0.2.1:5353", "127.0.0.1:5354"}
+    assert {"127.0.0.1:5353", "198.51.100.10:5353", "[2001:db8::1]:5353"} < set(lines[5].split())
+    assert "127.0.0.1:5354" not in lines[5]

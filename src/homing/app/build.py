@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -276,26 +275,17 @@ def http_client(loaded: Loaded, ca_file: str, where: str) -> HttpClient:
 
 
 def dns_addresses(loaded: Loaded, override: tuple[str, ...] | None = None) -> tuple[tuple[str, int], ...]:
-    """Where the built-in DNS server listens: nowhere without a zone. ``override`` is what ``--dns`` says."""
+    """Where the built-in DNS server listens: nowhere without a zone; an empty host stands for all of the machine.
+
+    ``override`` is what ``--dns`` says.
+    """
     texts = loaded.settings.dns.listen if loaded.settings.dns else ()
     where = f"{loaded.origin}: dns.listen"
     if override is not None:
         texts, where = override, "--dns"
     if not loaded.settings.zones:
         return ()
-    return tuple(pair for text in texts for pair in _everywhere(parse_listen(text, where, 53)))
-
-
-def _everywhere(address: tuple[str, int]) -> tuple[tuple[str, int], ...]:
-    """An empty host means every address of the machine, in both families if it has both."""
-    host, port = address
-    if host:
-        return (address,)
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM):
-            return (("0.0.0.0", port), ("::", port))
-    except OSError:
-        return (("0.0.0.0", port),)
+    return tuple(parse_listen(text, where, 53) for text in texts)
 
 
 def parse_listen(text: str, where: str, default_port: int) -> tuple[str, int]:

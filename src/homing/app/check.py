@@ -14,6 +14,7 @@ from homing.app.build import (
     parse_listen,
     secret_of,
 )
+from homing.app.dns.ways import settings_setup
 from homing.app.observe import build_observing
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import Loaded
@@ -42,6 +43,7 @@ async def check(loaded: Loaded) -> Report:
         build_zones(loaded)
         names = len(build_names(loaded))
         transfer_policy(loaded)()
+        settings_setup(loaded)
     except ConfigError as error:
         errors.append(str(error))
     async with HttpClient() as http:

@@ -20,12 +20,14 @@ from homing import __version__
 from homing.app.build import build_zones, dns_addresses, parse_listen
 from homing.app.dns.figures import DnsFigures, build_figures, secondary_figures
 from homing.app.dns.local import answering
+from homing.app.dns.ways import settings_setup
 from homing.app.dns_metrics import DnsCollector, TransferCollector
 from homing.app.household import Household
+from homing.app.listening import Listening, listening
 from homing.app.memory import Memory
 from homing.app.notify import notify_service_manager
 from homing.app.secondaries import transfer_policy
-from homing.app.settings import Loaded, WebSettings
+from homing.app.settings import DnsSettings, Loaded, WebSettings
 from homing.app.transfers import Transfers
 from homing.app.views import SHOWN_CHANGES, build_state, change_views
 from homing.dns.authority import Authority
@@ -34,7 +36,7 @@ from homing.dns.stats import Stats
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
-from homing.errors import ConfigError, HomingError, ListenError, ModelError, StoreError
+from homing.errors import ConfigError, HomingError, ListenError, ModelError, ObservationError, StoreError
 from homing.model.name import Name
 from homing.store import StateLock, Store
 from homing.web.view import ChangeView, StateView
@@ -71,14 +73,13 @@ class Daemon:
         self._stack = contextlib.AsyncExitStack()
         self._changes: tuple[ChangeView, ...] = ()
         self._server: DnsServer | None = None
-        self._bound: tuple[tuple[str, int], ...] = ()
+        self._listening: Listening
         self.metrics = Metrics(__version__)
         self.authority = Authority()
         self.metrics.registry.register(
             DnsCollector(self._counted, self.authority, workers=self._workers, connections=self._connections)
         )
         self.started = self._clock.time()
-        self.dns_listen: tuple[str, ...] = ()
         self.web_listen: tuple[str, ...] = ()
         self.household: Household
         self.transfers: Transfers
@@ -87,6 +88,11 @@ class Daemon:
     def state_directory(self) -> Path:
         """Where the state is kept."""
         return self._options.state
+
+    @property
+    def dns_listen(self) -> tuple[str, ...]:
+        """The addresses that the DNS server listens on now."""
+        return tuple(_told(*address) for address in self._server.addresses) if self._server is not None else ()
 
     def stop(self) -> None:
         """End soon, losing nothing."""
@@ -159,8 +165,11 @@ class Daemon:
             self.household.verdicts.update(before.verdicts)
             await before.aclose()
             await self._listen_on(self._dns_addresses(loaded))
-            if self._listening(loaded) != self._listening(before.loaded):
-                log.warning("listen addresses changed: they count after a restart", origin=loaded.origin)
+            if self._lasting(loaded) != self._lasting(before.loaded):
+                log.warning(
+                    "settings changed that count after a restart: where the page is, how the DNS server answers",
+                    origin=loaded.origin,
+                )
             log.info("configuration taken over", origin=loaded.origin, names=len(self.household.names))
         notify_service_manager("READY=1")
 
@@ -192,24 +201,23 @@ class Daemon:
     async def _overtake(self, origin: Name, serial: int) -> None:
         await self.household.overtake(origin, serial)
 
-    def _listening(self, loaded: Loaded) -> tuple[object, ...]:
+    def _lasting(self, loaded: Loaded) -> tuple[object, ...]:
+        """What stays as it is until a restart."""
         web = (loaded.settings.web.listen, loaded.settings.web.legacy_listen) if self._options.web is None else ()
-        return (*web, self._server is None and self._dns_addresses(loaded))
+        dns = loaded.settings.dns or DnsSettings()
+        ways = (dns.nsid, dns.version, dns.identity, dns.rate_limit, dns.cookie_secret_file)
+        return (*web, dns.workers, *ways)
 
     async def _listen_on(self, addresses: tuple[tuple[str, int], ...]) -> None:
         """Serve DNS on these addresses from now on; when one cannot be had, all stays as it was."""
-        wanted, bound = set(addresses), set(self._bound)
-        if self._server is None or wanted == bound:
+        if self._listening.pairs == frozenset(addresses):
             return
         try:
-            await self._server.listen(sorted(wanted - bound))
-        except ListenError as error:
+            await self._listening.change(addresses)
+        except (ListenError, ObservationError) as error:
             log.error("DNS stays on its old addresses", reason=str(error))  # noqa: TRY400
-            return
-        await self._server.leave(bound - wanted)
-        self._bound = addresses
-        self.dns_listen = tuple(_told(*address) for address in self._server.addresses)
-        log.info("DNS listens on other addresses", addresses=self.dns_listen)
+        else:
+            log.info("DNS listens on other addresses", addresses=self.dns_listen)
 
     def _dns_addresses(self, loaded: Loaded) -> tuple[tuple[str, int], ...]:
         return dns_addresses(loaded, self._options.dns)
@@ -218,13 +226,17 @@ class Daemon:
     async def _servers(self, loaded: Loaded) -> AsyncGenerator[None, None]:
         """The DNS server and the page; they outlive a reload, so that nothing is asked in vain meanwhile."""
         async with contextlib.AsyncExitStack() as stack:
+            server = DnsServer(
+                self.authority,
+                primary=self.transfers.primary,
+                clock=self._clock,
+                workers=loaded.settings.dns.workers if loaded.settings.dns is not None else 0,
+                setup=settings_setup(loaded),
+            )
+            stack.push_async_callback(server.aclose)
             addresses = self._dns_addresses(loaded)
-            if addresses:
-                server = DnsServer(self.authority, primary=self.transfers.primary, clock=self._clock)
-                await server.listen(addresses)
-                stack.push_async_callback(server.aclose)
-                self._server, self._bound = server, addresses
-                self.dns_listen = tuple(_told(*address) for address in server.addresses)
+            self._listening = await stack.enter_async_context(listening(server, addresses, self._clock))
+            self._server = server
             await stack.enter_async_context(
                 answering(self._options.state, lambda: msgspec.json.encode(self.dns_figures()))
             )
@@ -246,9 +258,9 @@ class Daemon:
                         documents={"/dns": self.dns_figures},
                         legacy=legacy,
                     )
-                    listening = await page.start(pairs)
+                    served = await page.start(pairs)
                     stack.push_async_callback(page.aclose)
-                    self.web_listen += tuple(_told(*address) for address in listening)
+                    self.web_listen += tuple(_told(*address) for address in served)
             yield
 
     def view(self) -> StateView:

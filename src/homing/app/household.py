@@ -169,7 +169,7 @@ class Household:
         return zone_template(zone.origin, servers, zone.soa.rname, ttl=zone.ttl, soa=zone.soa)
 
     def _glue(self) -> list[Address]:
-        given = [parse_address(host) for host, _ in self._listen if host not in ("0.0.0.0", "::")]
+        given = [parse_address(host) for host, _ in self._listen if host not in ("", "0.0.0.0", "::")]
         return given or list(self.own or ()) or [parse_address("127.0.0.1")]
 
     async def run(self, note: Callable[[], Awaitable[None]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from homing.app.memory import Memory
@@ -16,7 +16,7 @@ from homing.dns.authority import Change
 from homing.dns.transfers.journal import JournalLimits, Step, decode_step, encode_step, step
 from homing.dns.transfers.primary import Primary
 from homing.effects.log import get_logger
-from homing.errors import ModelError
+from homing.errors import ModelError, StoreError
 from homing.model.name import Name
 from homing.model.zone import Zone, ZoneDiff, serial_add
 from homing.store import Store
@@ -89,18 +89,37 @@ class ZoneKeeper:
 
     async def save(self, change: Change) -> None:
         """Put the next version of a zone on disk, before it is served."""
+        await self._memory.zone(change.origin, self._writing(change)[1])
+
+    async def save_all(self, changes: Iterable[Change]) -> None:
+        """The same for many zones at once, which takes a fraction of the time."""
+        writings = [self._writing(change) for change in changes]
+
+        def write(store: Store) -> None:
+            try:
+                with store.together():
+                    for _, one in writings:
+                        one(store)
+            except StoreError:
+                for kept, _ in writings:
+                    kept.on_disk = None  # the next version is written whole
+                raise
+
+        if writings:
+            await self._memory.zones(write)
+
+    def _writing(self, change: Change) -> tuple[_Kept, Callable[[Store], None]]:
+        """What writes a version, which counts as kept from now on."""
         zone, before = change.after, change.before
         assert zone is not None  # noqa: S101 - a zone that is gone stays on disk, for its serial
         kept = self._zones.setdefault(zone.origin, _Kept())
         kept.zone, kept.greatest, kept.is_exact = zone, None, False
         taken = step(before, zone, change.diff) if before is not None else None
         if before is not None and change.diff is not None and taken is not None and kept.on_disk == before.serial:
-            write = functools.partial(_append, kept, before.serial, zone, change.diff, taken)
-        else:
-            journal = self._primary.journal(zone.origin) if self._primary is not None and before is not None else None
-            steps = (*(journal.steps if journal is not None else ()), *((taken,) if taken is not None else ()))
-            write = functools.partial(_replace, kept, zone, steps)
-        await self._memory.zone(zone.origin, write)
+            return kept, functools.partial(_append, kept, before.serial, zone, change.diff, taken)
+        journal = self._primary.journal(zone.origin) if self._primary is not None and before is not None else None
+        steps = (*(journal.steps if journal is not None else ()), *((taken,) if taken is not None else ()))
+        return kept, functools.partial(_replace, kept, zone, steps)
 
     async def settle(self) -> None:
         """Write down that nothing was served that is not on disk; the last thing of a run."""

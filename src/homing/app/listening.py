@@ -31,53 +31,85 @@ _DEBOUNCE = 0.2
 
 
 @contextlib.asynccontextmanager
-async def listening(server: DnsServer, pairs: Iterable[Pair], clock: Clock) -> AsyncGenerator[None]:
+async def listening(server: DnsServer, pairs: Iterable[Pair], clock: Clock) -> AsyncGenerator[Listening]:
     """Have a server listen on these (host, port) pairs, and follow the machine's addresses where a host is empty.
 
     Raises ListenError when one of the given addresses cannot be listened on, or none of the machine's.
     """
-    fixed = [pair for pair in pairs if pair[0] != EVERYWHERE]
-    ports = sorted({port for host, port in pairs if host == EVERYWHERE})
-    await server.listen(fixed)
-    if not ports:
-        yield
-        return
-    everywhere = Everywhere(server, ports, frozenset(fixed))
-    await everywhere.adapt()
-    everywhere.insist()
-    task = asyncio.create_task(everywhere.follow(clock))
+    found = Listening(server, clock)
     try:
-        yield
+        await found.change(pairs)
+        yield found
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await found.aclose()
 
 
-class Everywhere:
-    """Every address of the machine, on some ports."""
+class Listening:
+    """Where a server listens. ``aclose`` ends the following, not the listening."""
 
-    def __init__(self, server: DnsServer, ports: Iterable[int], fixed: frozenset[Pair]) -> None:
+    def __init__(self, server: DnsServer, clock: Clock) -> None:
         self._server = server
-        self._ports = tuple(ports)
-        self._fixed = fixed
+        self._clock = clock
+        self._fixed: frozenset[Pair] = frozenset()
+        self._ports: frozenset[int] = frozenset()
         self._open: set[Pair] = set()
         self._failed: dict[Pair, ListenError] = {}
+        self._lock = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
 
-    async def follow(self, clock: Clock) -> None:
+    @property
+    def pairs(self) -> frozenset[Pair]:
+        """What was asked for last."""
+        return self._fixed | {(EVERYWHERE, port) for port in self._ports}
+
+    async def change(self, pairs: Iterable[Pair]) -> None:
+        """Listen on these from now on, and no longer on others.
+
+        Raises ListenError when one that is given cannot be had, or none of the machine's; then all is as it was.
+        """
+        wanted = frozenset(pairs)
+        async with self._lock:
+            before = self._fixed, self._ports
+            fixed = frozenset(pair for pair in wanted if pair[0] != EVERYWHERE)
+            added = sorted(fixed - self._open)
+            if added:
+                await self._server.listen(added)
+            self._open.update(added)
+            self._fixed, self._ports = fixed, frozenset(port for _, port in wanted - fixed)
+            if not await self._open_everywhere():
+                self._fixed, self._ports = before
+                await self._leave(added)
+                raise next(iter(self._failed.values()))
+            await self._leave(self._open - self._wanted())
+        if self._ports and self._following is None:
+            self._following = asyncio.create_task(self._follow())
+        elif not self._ports:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Follow the machine's addresses no longer."""
+        task, self._following = self._following, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _follow(self) -> None:
         """Adapt whenever the kernel tells of a change."""
-        async for _ in watch_addresses(clock, debounce=_DEBOUNCE):
+        async for _ in watch_addresses(self._clock, debounce=_DEBOUNCE):
             try:
-                await self.adapt()
+                async with self._lock:
+                    await self._leave(self._open - self._wanted())
+                    await self._open_everywhere()
             except ObservationError as error:
                 log.warning("listening on the addresses of before", reason=str(error))
 
-    async def adapt(self) -> None:
-        """Listen on the addresses of now. One that cannot be had is told, and tried again with the next change."""
-        wanted = {(host, port) for host in _hosts() for port in self._ports} - self._fixed
-        gone = self._open - wanted
-        await self._server.leave(gone)
-        self._open -= gone
+    async def _open_everywhere(self) -> bool:
+        """Listen on the machine's addresses; whether one could be had, or none was to be.
+
+        One that cannot be had is told, and tried again with the next change.
+        """
+        wanted = self._wanted()
         for pair in sorted(wanted - self._open):
             try:
                 await self._server.listen([pair])
@@ -87,12 +119,16 @@ class Everywhere:
                 self._failed[pair] = error
             else:
                 self._open.add(pair)
-                self._failed.pop(pair, None)
+        self._failed = {pair: error for pair, error in self._failed.items() if pair in wanted - self._open}
+        return not self._failed or bool((wanted - self._fixed) & self._open)
 
-    def insist(self) -> None:
-        """Raise ListenError when none of the addresses could be had."""
-        if not self._open and self._failed:
-            raise next(iter(self._failed.values()))
+    async def _leave(self, pairs: Iterable[Pair]) -> None:
+        gone = set(pairs)
+        await self._server.leave(gone)
+        self._open -= gone
+
+    def _wanted(self) -> set[Pair]:
+        return {*self._fixed, *((host, port) for host in (_hosts() if self._ports else ()) for port in self._ports)}
 
 
 def _hosts() -> set[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
+from pathlib import Path
 
 from homing.app.build import build_zones, domain_name, expanded, parse_listen
+from homing.app.key_files import keys_in
 from homing.app.settings import DnsSettings, Loaded, TsigKeySettings
 from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
 from homing.dns.transfers.secondary import Secondary
@@ -18,6 +22,9 @@ from homing.model.name import Name
 
 ReadPolicy = Callable[[], TransferPolicy]
 """The policy with the secrets as they are now. Raises ConfigError when one cannot be read."""
+
+_KEY = re.compile(r"(?:^|[\s,]+)key(?:=|\s+)(\S+)$")
+"""The end of an entry that names a key: ``key NAME`` in settings, ``,key=NAME`` in flags; both are taken in both."""
 
 _LIKE_SECONDARY = 'write it like "192.0.2.1", "[2001:db8::1]:53" or "192.0.2.1 key NAME"'
 _LIKE_RULE = 'write it like "192.0.2.1", "2001:db8::/32", "key NAME" or "192.0.2.1 key NAME"'
@@ -32,70 +39,97 @@ class _Entry:
     where: str
 
 
-def catalog_name(loaded: Loaded) -> Name | None:
-    """The name of the catalog zone. Raises ConfigError."""
-    dns = loaded.settings.dns
-    if dns is None or not dns.catalog:
-        return None
-    where = f"{loaded.origin}: dns.catalog"
-    name = domain_name(dns.catalog, where)
-    for zone in build_zones(loaded):
-        if name == zone.origin:
-            raise ConfigError(where, f"{name.text} is a zone itself", 'name it like "catalog.invalid"')
-    if len(name.wire) + len(b"\x20" + b"x" * 32 + b"\x05zones") > 255:
-        raise ConfigError(where, "is too long to have the zones' names below it", 'name it like "catalog.invalid"')
-    return name
+class _Keys(dict[Name, Callable[[], Key]]):
+    """The keys known, each read when called; ``place`` is where more are added."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self.place = place
+
+    def put(self, name: Name, read: Callable[[], Key], where: str) -> None:
+        """Add one. Raises ConfigError when it is there."""
+        if name in self:
+            raise ConfigError(where, f"key {name.text} is given twice", "keep one of the two")
+        self[name] = read
 
 
 def transfer_policy(loaded: Loaded) -> ReadPolicy:
-    """Who follows and who may transfer. Raises ConfigError; so does what it returns, for secrets only."""
+    """Who follows and who may transfer, by the settings. Raises ConfigError; what it returns does for secrets only."""
     dns = loaded.settings.dns or DnsSettings()
     keys = _keys(dns.keys, loaded)
     here = f"{loaded.origin}: dns"
-    common = (
-        _entries(dns.secondaries, f"{here}.secondaries", keys),
-        _entries(dns.transfer, f"{here}.transfer", keys),
+    common = _Lists(
+        _entries(dns.secondaries, f"{here}.secondaries", keys), _entries(dns.transfer, f"{here}.transfer", keys)
     )
     zones = {
-        spec.origin: (
-            common[0]
+        spec.origin: _Lists(
+            common.secondaries
             if given.secondaries is None
             else _entries(given.secondaries, f"{loaded.origin}: zones.{text}.secondaries", keys),
-            common[1]
+            common.others
             if given.transfer is None
             else _entries(given.transfer, f"{loaded.origin}: zones.{text}.transfer", keys),
         )
         for spec, (text, given) in zip(build_zones(loaded), loaded.settings.zones.items(), strict=True)
     }
-    catalog = catalog_name(loaded)
-    others = {name: tuple(map(_rule, entries)) for name, (_, entries) in zones.items()}
-    for secondaries, _ in (common, *zones.values()):
-        for entry in secondaries:
-            _secondary(entry, {})
-    common_rules = tuple(map(_rule, common[1]))
+    catalog = _catalog(dns.catalog, f"{here}.catalog")
+    if catalog is not None and catalog in zones:
+        raise ConfigError(f"{here}.catalog", f"{catalog.text} is a zone itself", 'name it like "catalog.invalid"')
+    return _reader(keys, common, zones, catalog)
+
+
+def flags_policy(
+    secondaries: Iterable[str], transfer: Iterable[str], key_files: Iterable[Path], catalog: str
+) -> ReadPolicy:
+    """The same by the flags of ``homing dns``, which hold for all zones."""
+    keys = _Keys("a file of --key")
+    for path in key_files:
+        secret = secret_from_file(path, f"--key {path}", private=True)
+        for name in keys_in(secret):
+            keys.put(name, functools.partial(_key_in, secret, name), f"--key {path}")
+    common = _Lists(_entries(secondaries, "--secondary", keys), _entries(transfer, "--transfer", keys))
+    return _reader(keys, common, {}, _catalog(catalog, "--catalog"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """``secondaries`` and ``transfer`` as given."""
+
+    secondaries: tuple[_Entry, ...]
+    others: tuple[_Entry, ...]
+
+    def policy(self, keys: Mapping[Name, Key]) -> ZonePolicy:
+        """With these keys. Raises ConfigError."""
+        secondaries = dict.fromkeys(_secondary(entry, keys) for entry in self.secondaries)
+        return ZonePolicy(tuple(secondaries), tuple(map(_rule, self.others)))
+
+
+def _reader(keys: _Keys, common: _Lists, zones: Mapping[Name, _Lists], catalog: Name | None) -> ReadPolicy:
+    for lists in (common, *zones.values()):
+        lists.policy({})  # what is wrong but for the secrets is told now
 
     def read() -> TransferPolicy:
-        known = {name: _key(settings, secret, where) for name, (settings, secret, where) in keys.items()}
-        return TransferPolicy(
-            tuple(known.values()),
-            ZonePolicy(_secondaries(common[0], known), common_rules),
-            {name: ZonePolicy(_secondaries(given, known), others[name]) for name, (given, _) in zones.items()},
-            catalog,
-        )
+        known = {name: key() for name, key in keys.items()}
+        policies = {name: lists.policy(known) for name, lists in zones.items()}
+        return TransferPolicy(tuple(known.values()), common.policy(known), policies, catalog)
 
     return read
 
 
-_Keys = dict[Name, tuple[TsigKeySettings, Secret, str]]
+def _catalog(text: str, where: str) -> Name | None:
+    if not text:
+        return None
+    name = domain_name(text, where)
+    if len(name.wire) + len(b"\x20" + b"x" * 32 + b"\x05zones") > 255:
+        raise ConfigError(where, "is too long to have the zones' names below it", 'name it like "catalog.invalid"')
+    return name
 
 
 def _keys(given: Iterable[TsigKeySettings], loaded: Loaded) -> _Keys:
-    found: _Keys = {}
+    found = _Keys("[[dns.keys]]")
     for index, settings in enumerate(given):
         where = f"{loaded.origin}: dns.keys[{index}] ({settings.name})"
         name = domain_name(settings.name, f"{where}.name")
-        if name in found:
-            raise ConfigError(where, "is given twice", "keep one of the two")
         if bool(settings.secret_file) == bool(settings.secret_env):
             problem = "more than one secret is given" if settings.secret_file else "no secret is given"
             raise ConfigError(where, problem, 'give one: secret_file = "FILE" or secret_env = "VARIABLE"')
@@ -104,7 +138,7 @@ def _keys(given: Iterable[TsigKeySettings], loaded: Loaded) -> _Keys:
             secret = secret_from_file(path, f"{where}.secret_file")
         else:
             secret = secret_from_environment(settings.secret_env, f"{where}.secret_env")
-        found[name] = settings, secret, where
+        found.put(name, functools.partial(_key, settings, secret, where), where)
     return found
 
 
@@ -116,20 +150,26 @@ def _key(settings: TsigKeySettings, secret: Secret, where: str) -> Key:
         raise ConfigError(where, str(error), remedy) from None
 
 
+def _key_in(secret: Secret, name: Name) -> Key:
+    found = keys_in(secret).get(name)
+    if found is None:
+        raise ConfigError(secret.origin, f"key {name.text} is gone from it", "start again without it, or put it back")
+    return found
+
+
 def _entries(texts: Iterable[str], where: str, keys: _Keys) -> tuple[_Entry, ...]:
     return tuple(_entry(text, f"{where}[{index}]", keys) for index, text in enumerate(texts))
 
 
 def _entry(text: str, where: str, keys: _Keys) -> _Entry:
-    words = text.split()
-    key: Name | None = None
-    if len(words) >= 2 and words[-2] == "key":
-        key = domain_name(words[-1], where)
-        if key not in keys:
-            known = ", ".join(name.text for name in keys) or "none"
-            raise ConfigError(where, f"no key {key.text!r}", f"add it to [[dns.keys]], or one of: {known}")
-        words = words[:-2]
-    return _Entry(" ".join(words), key, where)
+    found = _KEY.search(text.strip())
+    if found is None:
+        return _Entry(text.strip(), None, where)
+    key = domain_name(found[1], where)
+    if key not in keys:
+        known = ", ".join(name.text for name in keys) or "none"
+        raise ConfigError(where, f"no key {key.text!r}", f"add it to {keys.place}, or one of: {known}")
+    return _Entry(text.strip()[: found.start()], key, where)
 
 
 def _rule(entry: _Entry) -> Rule:
@@ -139,11 +179,7 @@ def _rule(entry: _Entry) -> Rule:
         raise ConfigError(entry.where, f"{entry.what!r} is not an address or a network", _LIKE_RULE) from None
 
 
-def _secondaries(entries: Iterable[_Entry], keys: dict[Name, Key]) -> tuple[Secondary, ...]:
-    return tuple(dict.fromkeys(_secondary(entry, keys) for entry in entries))
-
-
-def _secondary(entry: _Entry, keys: dict[Name, Key]) -> Secondary:
+def _secondary(entry: _Entry, keys: Mapping[Name, Key]) -> Secondary:
     text = entry.what if entry.what.count(":") < 2 or "[" in entry.what else f"[{entry.what}]"
     try:
         host, port = parse_listen(text, entry.where, 53)

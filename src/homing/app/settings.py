@@ -109,6 +109,17 @@ class DnsSettings(Strict, frozen=True):
     keys: tuple[TsigKeySettings, ...] = ()
     catalog: str = ""
     """The catalog zone (RFC 9432) that lists the zones for the secondaries; empty for none."""
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0
+    """Processes that answer over UDP; with 0 the main process does, which is plenty for a home."""
+    nsid: str = ""
+    """Told to clients that ask which server they reached (RFC 5001); empty for nothing."""
+    version: str = ""
+    identity: str = ""
+    """What ``version.bind`` and ``id.server`` in class CHAOS tell; empty: REFUSED."""
+    rate_limit: Annotated[float, Meta(ge=0, le=1e9)] = 200.0
+    """Responses a second to one client network; 0 for no limit."""
+    cookie_secret_file: str = ""
+    """32 hexadecimal digits, the same for all servers that share an address (RFC 9018); empty: made at each start."""
 
 
 class WebSettings(Strict, frozen=True):

@@ -13,17 +13,18 @@ from homing.app.keeper import ZoneKeeper
 from homing.app.memory import Memory
 from homing.app.secondaries import ReadPolicy
 from homing.dns.authority import Authority
-from homing.dns.transfers.catalog import catalog_rrsets, catalog_soa
+from homing.dns.transfers.catalog import catalog_rrsets, catalog_soa, listed
 from homing.dns.transfers.follow import Following
 from homing.dns.transfers.notify import Notifier, Told
 from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
 from homing.dns.transfers.primary import Primary
-from homing.dns.transfers.secondary import FIRST_PATIENCE, Secondary, first_serial
+from homing.dns.transfers.secondary import FIRST_PATIENCE, Secondary, greatest_serial
 from homing.dns.transfers.tsig import Keyring
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.errors import ConfigError, kind_and_place
 from homing.model.name import Name
+from homing.model.zone import serial_add
 from homing.providers.zone import ZoneProvider, ZoneTemplate
 from homing.store import Store
 
@@ -112,15 +113,21 @@ class Transfers:
         """The catalog zone, if one is served."""
         return () if self._catalog_name is None else (self._catalog_name,)
 
-    async def list_members(self, origins: Iterable[Name]) -> None:
-        """Serve the catalog of these zones, those with secondaries; each that is left out is deleted there."""
+    async def list_members(self, origins: Iterable[Name], *, all_known: bool = True) -> None:
+        """Serve the catalog of these zones, those with secondaries; each that is left out is deleted there.
+
+        Unless ``all_known``: then there may be more zones, so those listed before stay.
+        """
         name = self._policy.catalog
         if self._catalog_name is not None and self._catalog_name != name:
             self._authority.withdraw(self._catalog_name)
         self._catalog_name = name
         if name is None:
             return
-        members = [origin for origin in origins if self._secondaries_of(origin)]
+        members = {origin for origin in origins if self._secondaries_of(origin)}
+        if not all_known:
+            last = [zone for zone in self.keeper.last_good if zone.origin == name]
+            members.update(*map(listed, last))
         template = ZoneTemplate(name, catalog_soa(), catalog_rrsets(name, members))
         self._catalog = ZoneProvider("catalog", self._authority, [template], self.keeper.save, self._clock)
         await self.keeper.hold([name])
@@ -128,20 +135,25 @@ class Transfers:
 
     async def first_serials(self, origins: Collection[Name]) -> dict[Name, int]:
         """A serial for each zone of which nothing is known: above those its secondaries say in 2 s, else the time."""
+        said = await self.secondary_serials(origins)
+        now = int(self._clock.time()) % 2**32
+        return {origin: serial_add(said[origin], 1) if origin in said else now for origin in origins}
+
+    async def secondary_serials(self, origins: Collection[Name]) -> dict[Name, int]:
+        """The greatest serial of each zone that its secondaries say to have, of those that say one in 2 s."""
         gate = asyncio.Semaphore(ASKED_AT_ONCE)
 
-        async def ask(origin: Name) -> int:
+        async def ask(origin: Name) -> int | None:
             async with gate:
-                return await first_serial(self._secondaries_of(origin), origin, self._clock, self._chance)
+                return await greatest_serial(self._secondaries_of(origin), origin, self._clock, self._chance)
 
-        found = {origin: int(self._clock.time()) % 2**32 for origin in origins}
         asked = {asyncio.ensure_future(ask(origin)): origin for origin in origins if self._secondaries_of(origin)}
-        if asked:
-            done, late = await asyncio.wait(asked, timeout=START_PATIENCE)
-            for task in late:
-                task.cancel()
-            found.update((asked[task], task.result()) for task in done)
-        return found
+        if not asked:
+            return {}
+        done, late = await asyncio.wait(asked, timeout=START_PATIENCE)
+        for task in late:
+            task.cancel()
+        return {asked[task]: serial for task in done if (serial := task.result()) is not None}
 
     def _take(self, policy: TransferPolicy) -> None:
         self._policy = policy

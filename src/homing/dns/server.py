@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from homing.dns.authority import Authority
 from homing.dns.bind import Bound, bind
@@ -53,6 +54,8 @@ class DnsServer:
         self._clock = clock or SystemClock()
         self._workers = workers
         self._setup = setup or Setup()
+        if primary is not None:
+            primary.manner = self._setup.manner
         self._connections = Connections(
             authority, self._stats, limits or TcpLimits(), self._clock, primary, self._setup.manner
         )
@@ -158,7 +161,8 @@ class DnsServer:
     def _answer(self, packet: bytes, client: Client) -> bytes:
         """The response to a query that is signed or asks for a transfer."""
         zones = self._authority.zones
-        reply = respond(packet, zones, udp=True)
+        address = ip_address(client[0].partition("%")[0]).packed
+        reply = respond(packet, zones, udp=True, client=address, now=int(self._clock.time()), manner=self._setup.manner)
         assert reply is not None  # noqa: S101 - it was read before
         found = self._primary.datagram(packet, client[0]) if self._primary is not None else None
         if found is not None:

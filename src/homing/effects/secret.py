@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,8 +52,11 @@ class Secret:
         return self._known[2]
 
 
-def secret_from_file(path: Path, where: str) -> Secret:
-    """A secret in a file: its text without the white space around it, read again whenever the file changed."""
+def secret_from_file(path: Path, where: str, *, private: bool = False) -> Secret:
+    """A secret in a file: its text without the white space around it, read again whenever the file changed.
+
+    A ``private`` one is refused while everybody may read it.
+    """
     cached: tuple[tuple[int, int, int], str] | None = None
 
     def read() -> str:
@@ -60,6 +64,8 @@ def secret_from_file(path: Path, where: str) -> Secret:
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
+                if private and status.st_mode & stat.S_IROTH:
+                    raise ConfigError(where, f"everybody may read {path}", f"chmod o= {path}")
                 stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
                 if cached is not None and cached[0] == stamp:
                     return cached[1]

@@ -39,7 +39,8 @@ class Store:
 
     def __init__(self, directory: Path, *, readonly: bool = False) -> None:
         self.directory = directory
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._together = False
         path = directory / FILE
         if readonly:
             if not path.exists():
@@ -115,6 +116,9 @@ class Store:
     @contextmanager
     def _write(self) -> Generator[sqlite3.Connection, None, None]:
         with self._lock:
+            if self._together:
+                yield self._db
+                return
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
@@ -125,6 +129,16 @@ class Store:
             except BaseException:
                 self._roll_back()
                 raise
+
+    @contextlib.contextmanager
+    def together(self) -> Generator[None, None, None]:
+        """What this thread writes meanwhile is on disk at the end, all or nothing: one fsync for many writes."""
+        with self._write():
+            self._together = True
+            try:
+                yield
+            finally:
+                self._together = False
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # SQLite rolls back by itself after some errors, a full disk for one

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_WORKERS = 256
 
+RATE = 200.0
+"""Responses a second to one client network."""
+
 MANY_FILES = 500
 """Files from which up their reading is shown on a terminal; fewer are read before anybody could look."""
 
@@ -61,6 +64,42 @@ class _Group(click.Group):
     "--workers", type=click.IntRange(1, MAX_WORKERS), help="Processes that answer.  [default: the CPUs usable]"
 )
 @click.option("--web", metavar="HOST:PORT", help="Where page, /metrics, /healthz, /readyz and /dns are served.")
+@click.option(
+    "--secondary",
+    "secondaries",
+    multiple=True,
+    metavar="ADDRESS[:PORT][,key=NAME]",
+    help="A server that follows all zones: it is told of changes and may transfer.",
+)
+@click.option(
+    "--transfer", multiple=True, metavar="ADDRESS|NETWORK|key=NAME", help="Who else may transfer; ADDRESS,key=NAME too."
+)
+@click.option(
+    "--key",
+    "key_files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="TSIG keys, as tsig-keygen and keymgr -t print them.",
+)
+@click.option("--catalog", default="", metavar="NAME", help="Serve a catalog zone of all zones for secondaries.")
+@click.option("--nsid", default="", metavar="TEXT", help="Told to who asks which server this is (NSID).")
+@click.option("--version-bind", default="", metavar="TEXT", help="Answer version.bind in class CHAOS by this.")
+@click.option("--id-server", default="", metavar="TEXT", help="Answer id.server in class CHAOS by this.")
+@click.option(
+    "--rate-limit",
+    default=RATE,
+    show_default=True,
+    type=click.FloatRange(0, 1e9),
+    metavar="N",
+    help="Responses a second to one client network; 0 for no limit.",
+)
+@click.option(
+    "--cookie-secret-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="32 hex digits, for servers that share an address.",
+)
 @_state_option
 @click.option(
     "--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log."
@@ -76,6 +115,15 @@ def dns_command(
     port: int,
     workers: int | None,
     web: str | None,
+    secondaries: tuple[str, ...],
+    transfer: tuple[str, ...],
+    key_files: tuple[Path, ...],
+    catalog: str,
+    nsid: str,
+    version_bind: str,
+    id_server: str,
+    rate_limit: float,
+    cookie_secret_file: Path | None,
     state: Path | None,
     log_level: str,
     log_format: str,
@@ -89,6 +137,7 @@ def dns_command(
     Examples:
       homing dns --zone-file example.org.zone --bind 127.0.0.1 --port 5300
       homing dns --zone-dir /etc/homing/zones --web 127.0.0.1:8053
+      homing dns --zone-dir zones --key ns2.key --secondary 192.0.2.1,key=ns2 --catalog catalog.invalid
       homing dns check /etc/homing/zones
       homing dns stats --watch
 
@@ -105,9 +154,14 @@ def dns_command(
 
     from homing.app.build import parse_listen
     from homing.app.dns.serve import FileServer, Options
+    from homing.app.dns.ways import server_setup
+    from homing.app.secondaries import flags_policy
     from homing.effects.log import configure
+    from homing.effects.secret import secret_from_file
 
     configure(log_level, json=log_format == "json")
+    where = "--cookie-secret-file"
+    secret = secret_from_file(cookie_secret_file, where, private=True) if cookie_secret_file is not None else None
     options = Options(
         files,
         directories,
@@ -116,6 +170,8 @@ def dns_command(
         workers or _usable_cpus(),
         _state(state),
         (parse_listen(web, "--web", 8053),) if web and web != "off" else (),
+        flags_policy(secondaries, transfer, key_files, catalog),
+        server_setup("homing dns", nsid, version_bind, id_server, rate_limit, secret),
     )
     asyncio.run(FileServer(options).run(_announce, _progress()))
 

@@ -4,46 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import gc
+import random
 import signal
 import socket
-import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from homing import __version__
-from homing.app.dns.figures import SHOWN, DnsFigures, build_figures
+from homing.app.dns.aside import first_of, in_thread, unless
+from homing.app.dns.figures import SHOWN, DnsFigures, build_figures, secondary_figures
 from homing.app.dns.files import Found, Progress, ZoneFiles
 from homing.app.dns.local import answering
-from homing.app.dns.versions import Remembered
+from homing.app.dns.publish import Publisher, Taken
 from homing.app.listening import listening
+from homing.app.memory import Memory
 from homing.app.notify import notify_service_manager
+from homing.app.secondaries import ReadPolicy
+from homing.app.transfers import Transfers
 from homing.dns.authority import Authority
+from homing.dns.engine.setup import Setup
 from homing.dns.server import DnsServer
 from homing.dns.stats import Stats
+from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.errors import ConfigError, StoreError
+from homing.model.name import Name
 from homing.model.zone import Zone
 from homing.store import Event, StateLock, Store
 from homing.web.view import ChangeView, StateView, ZoneView
 
 log = get_logger("dns")
 
-SERIALS = "dns-serials"
-"""The store's key of the serials last served."""
-
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says. ``bind`` are IP addresses, an empty one stands for all; ``web`` host and port."""
+    """What the command line says. ``bind`` are IP addresses, an empty one stands for all; ``web`` host and port.
+
+    ``follow`` says who follows the zones and who may transfer them, ``setup`` how the server answers.
+    """
 
     files: tuple[Path, ...]
     directories: tuple[Path, ...]
@@ -52,6 +55,8 @@ class Options:
     workers: int
     state: Path
     web: tuple[tuple[str, int], ...] = ()
+    follow: ReadPolicy = TransferPolicy
+    setup: Setup = field(default_factory=Setup)
 
 
 class FileServer:
@@ -66,6 +71,8 @@ class FileServer:
         self._errors: tuple[ConfigError, ...] = ()
         self._changes: tuple[ChangeView, ...] = ()
         self._server: DnsServer | None = None
+        self._transfers: Transfers
+        self._catalog: Name | None = None
         self.authority = Authority()
         self.started = self._clock.time()
         self.web_listen: tuple[str, ...] = ()
@@ -106,76 +113,69 @@ class FileServer:
             self._handle_signals(stack)
             stack.enter_context(StateLock(self._options.state))
             store = stack.enter_context(Store(self._options.state))
-            remembered = _remembered(store)
-            found = await self._unless_stopped(_in_thread(lambda: self._files.read(progress)))
+            policy = self._options.follow()
+            self._catalog = policy.catalog
+            keeps = policy.default != ZonePolicy()
+            found = await unless(self._stop, in_thread(lambda: self._files.read(progress)))
             if found is None:
                 return
-            self._tell(found)
-            if not found.zones:
-                raise ConfigError("no zone to serve", *_why_none(found))
-            await self._publish(found, remembered, store)
+            found = self._tell(found)
+            memory = Memory(store)
+            stack.callback(memory.close)
+            transfers = Transfers(
+                self.authority, memory, store if keeps else None, clock=self._clock, chance=random.SystemRandom()
+            )
+            self._transfers = await stack.enter_async_context(transfers)
+            transfers.follow(self._options.follow)
+            publisher = Publisher(self.authority, store, transfers, self._clock, keeps=keeps)
+            transfers.overtake = publisher.overtake
+            await unless(self._stop, self._begin(publisher, found))
             if self._stop.is_set():
                 return
+            await asyncio.to_thread(self._recall, store)
             gc.freeze()  # the zones stay: looking through them for garbage would hold up answers
             await stack.enter_async_context(self._serving())
+            transfers.begin()
             announce(self)
             notify_service_manager("READY=1")
-            await self._live(remembered, store)
+            await self._live(publisher, store)
             notify_service_manager("STOPPING=1")
 
-    async def _live(self, remembered: Remembered, store: Store) -> None:
+    async def _begin(self, publisher: Publisher, found: Found) -> None:
+        await publisher.begin(found)
+        if not found.zones and not self.authority.ready:
+            raise ConfigError("no zone to serve", *_why_none(found))
+        # Workers hear of awaited zones when they start, so these stay until they are there.
+        await publisher.publish(found, await_broken=True)
+
+    async def _live(self, publisher: Publisher, store: Store) -> None:
         while not self._stop.is_set():
-            await _first(self._stop, self._reload)
+            await first_of(self._stop, self._reload)
             if self._stop.is_set():
                 return
             self._reload.clear()
             notify_service_manager("RELOADING=1")
-            found = await self._unless_stopped(_in_thread(self._files.read))
-            if found is not None:
-                self._tell(found)
-                await self._publish(found, remembered, store)
+            await unless(self._stop, self._take_over(publisher, store))
             notify_service_manager("READY=1")
 
-    async def _publish(self, found: Found, remembered: Remembered, store: Store) -> None:
-        """Serve what changed; serials are on disk before they count (law 8)."""
-        served = self.authority.zones.loaded
-        withdrawn = served.keys() - found.zones.keys()
-        versions = await self._unless_stopped(_in_thread(lambda: remembered.versions(found.zones, served)))
-        if versions is None:
-            return
-        changed = versions.changed
-        for path, read, version in versions.renumbered[:SHOWN]:
-            log.warning(
-                "zone is served under a serial that its file does not have",
-                zone=read.origin.text, file=str(path), in_file=read.serial, served=version.serial,
-                remedy=f"raise the serial in the file above {version.serial} with each change",
-            )  # fmt: skip
-        if changed:
-            try:
-                await asyncio.to_thread(store.save_document, SERIALS, remembered.document(), self._clock.time())
-            except StoreError as error:  # an edit is served all the same; after a restart its serial may be another
-                log.error("serials cannot be saved", reason=str(error))  # noqa: TRY400
-        first = self._server is None
-        before = {zone.origin: served[zone.origin].serial for zone in changed if zone.origin in served}
-        # Workers hear of awaited zones when they start, so these stay until they are there.
-        self.authority.replace(changed, withdrawn, found.awaited if first else ())
-        if self._server is not None:
-            await self._unless_stopped(self._server.synced())
-        if not first:
-            lines = [(z.origin.text, f"serial {before.get(z.origin, 'none')} -> {z.serial}") for z in changed]
-            lines += [(origin.text, "withdrawn, its file is gone") for origin in withdrawn]
-            for zone, what in lines[:SHOWN]:
-                log.info("zone taken over", zone=zone, what=what)
-            log.info(
-                "zone files read again", changed=len(changed), withdrawn=len(withdrawn), errors=len(found.errors),
-                zones=len(found.zones),
-            )  # fmt: skip
-            await asyncio.to_thread(self._record, store, lines[:SHOWN])
+    async def _take_over(self, publisher: Publisher, store: Store) -> None:
+        """Read the files again, and serve what changed."""
+        found = self._tell(await in_thread(self._files.read))
+        taken = await publisher.publish(found)
+        assert self._server is not None  # noqa: S101 - it serves
+        await self._server.synced()
+        for zone, what in taken.lines:
+            log.info("zone taken over", zone=zone, what=what)
+        log.info(
+            "zone files read again", changed=taken.changed, withdrawn=len(taken.withdrawn), errors=len(found.errors),
+            zones=len(found.zones),
+        )  # fmt: skip
+        await asyncio.to_thread(self._record, store, taken)
         await asyncio.to_thread(self._recall, store)
 
-    def _record(self, store: Store, lines: list[tuple[str, str]]) -> None:
+    def _record(self, store: Store, taken: Taken) -> None:
         with contextlib.suppress(StoreError):  # told by the log when the serials were to be saved
-            for zone, what in lines:
+            for zone, what in taken.lines:
                 store.record_event(Event(self._clock.time(), "zone", zone, what))
 
     def _recall(self, store: Store) -> None:
@@ -187,17 +187,27 @@ class FileServer:
         with contextlib.suppress(StoreError):
             self._changes = change_views([], [], store.events(limit=SHOWN_CHANGES))
 
-    def _tell(self, found: Found) -> None:
+    def _tell(self, found: Found) -> Found:
+        """Say what is wrong; what is left can be served."""
+        if self._catalog is not None and self._catalog in found.zones:
+            found = _without(found, self._catalog)
         self._errors = found.errors
         for error in found.errors[:SHOWN]:
             log.error("zone file not taken over", reason=str(error))
         if len(found.errors) > SHOWN:
             log.error("and more zone files not taken over", count=len(found.errors) - SHOWN)
+        return found
 
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncGenerator[None, None]:
         async with contextlib.AsyncExitStack() as stack:
-            server = DnsServer(self.authority, clock=self._clock, workers=self._options.workers)
+            server = DnsServer(
+                self.authority,
+                clock=self._clock,
+                primary=self._transfers.primary,
+                workers=self._options.workers,
+                setup=self._options.setup,
+            )
             stack.push_async_callback(server.aclose)
             pairs = [(host, self._options.port) for host in self._options.bind]
             await stack.enter_async_context(listening(server, pairs, self._clock))
@@ -206,7 +216,7 @@ class FileServer:
             await stack.enter_async_context(answering(self._options.state, figures))
             if self._options.web:
                 await asyncio.to_thread(__import__, "homing.web.server")
-                from homing.app.dns_metrics import exposition
+                from homing.app.dns_metrics import TransferCollector, exposition
                 from homing.web.server import WebServer
 
                 metrics = exposition(
@@ -215,6 +225,7 @@ class FileServer:
                     workers=lambda: self.workers,
                     connections=lambda: self.connections,
                     broken=lambda: len(self._errors),
+                    more=(TransferCollector(self._transfers.following),),
                 )
                 page = WebServer(self.view, ready=lambda: None, metrics=metrics, documents={"/dns": self.figures})
                 addresses = await page.start(list(self._options.web))
@@ -233,6 +244,7 @@ class FileServer:
             workers=self.workers,
             connections=self.connections,
             broken=self.broken,
+            secondaries=secondary_figures(self._transfers.following.standings(), self._transfers.told, self.authority),
         )
 
     def view(self) -> StateView:
@@ -258,56 +270,13 @@ class FileServer:
             loop.add_signal_handler(number, event.set)
             stack.callback(loop.remove_signal_handler, number)
 
-    async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
-        """What comes of it; None as soon as it is time to stop."""
-        working = asyncio.ensure_future(work)
-        stopped = asyncio.create_task(self._stop.wait())
-        try:
-            await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
-            return working.result() if working.done() else None
-        finally:
-            stopped.cancel()
-            working.cancel()
 
-
-def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """What a thread makes of it, for which nobody waits at the end of the process."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(finish: Callable[[], None]) -> None:
-        if not future.done():
-            finish()
-
-    def run() -> None:
-        try:
-            finish = functools.partial(future.set_result, work())
-        except BaseException as error:  # noqa: BLE001 - handed over whole, to be raised where it is awaited
-            finish = functools.partial(future.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, finish)
-
-    threading.Thread(target=run, name="zone files", daemon=True).start()
-    return future
-
-
-async def _first(*events: asyncio.Event) -> None:
-    """Wait for any of these."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
-def _remembered(store: Store) -> Remembered:
-    found = store.document(SERIALS)
-    try:
-        return Remembered(found[1] if found else None)
-    except msgspec.DecodeError as error:
-        log.error("remembered serials cannot be read", reason=str(error))  # noqa: TRY400
-        return Remembered()
+def _without(found: Found, catalog: Name) -> Found:
+    """The catalog is made here; a file of that name would be another zone."""
+    zones = dict(found.zones)
+    path, _ = zones.pop(catalog)
+    wrong = ConfigError(str(path), f"{catalog.text} is the catalog's name", "give --catalog another")
+    return Found(zones, (*found.errors, wrong), found.awaited)
 
 
 def _why_none(found: Found) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from homing.model.name import Name
-from homing.model.zone import Zone, diff, serial_add, serial_gt
+from homing.model.zone import Zone, serial_add, serial_gt
 
 MAX_REMEMBERED = 100_000
 """Zones whose serials are remembered; the oldest go first."""
@@ -25,25 +25,15 @@ class Served:
     digest: str
 
 
-def next_version(read: Zone, served: Zone | None, remembered: Served | None = None) -> Zone:
-    """The version to serve of what a file holds now, after ``served``, or after what an earlier process served.
+def next_version(read: Zone, last: Served | None, content: str) -> Zone:
+    """The version to serve of what a file holds now, after what was served last; ``content`` is the file's digest.
 
     The file's serial counts where it grew (RFC 1982). Where it did not, an equal content keeps the serial served, and
     another one gets the serial after that: an edit is to be seen, and secondaries follow nothing but a greater serial.
     """
-    if served is not None:
-        before = served.serial
-        same = read.soa == served.soa and diff(served, read).is_empty
-    elif remembered is not None:
-        before = remembered.serial
-        same = remembered.digest == digest(read)
-    else:
+    if last is None or serial_gt(read.serial, last.serial):
         return read
-    if serial_gt(read.serial, before):
-        return read
-    if same and served is not None:
-        return served
-    serial = before if same else serial_add(before, 1)
+    serial = last.serial if last.digest == content else serial_add(last.serial, 1)
     return read if serial == read.serial else replace(read, serial=serial)
 
 
@@ -69,7 +59,7 @@ class Versions:
 
 
 class Remembered:
-    """The serials last served, by origin as text, over restarts."""
+    """The serials last served, by origin as text, over restarts: the one place that decides under which to serve."""
 
     def __init__(self, document: bytes | None = None) -> None:
         self._zones: dict[str, Served] = {}
@@ -78,17 +68,22 @@ class Remembered:
         if document is not None:
             self._zones = msgspec.json.decode(document, type=dict[str, Served])
 
-    def get(self, zone: Zone) -> Served | None:
-        """What was last served of a zone."""
-        return self._zones.get(zone.origin.text)
+    def knows(self, origin: Name) -> bool:
+        """Whether a zone was ever served, as far as is known."""
+        return origin.text in self._zones
 
     def note(self, zones: Iterable[Zone]) -> None:
         """Take down what will be served from now on."""
         for zone in zones:
-            self._zones.pop(zone.origin.text, None)
-            self._zones[zone.origin.text] = Served(zone.serial, digest(zone))
-        while len(self._zones) > MAX_REMEMBERED:
-            del self._zones[next(iter(self._zones))]
+            self._note(zone.origin, Served(zone.serial, digest(zone)))
+
+    def adopt(self, zones: Iterable[Zone]) -> None:
+        """Take down what was served before as another memory has it, where nothing later is known."""
+        self.note(zone for zone in zones if not serial_gt(self._serial(zone), zone.serial))
+
+    def heed(self, origin: Name, serial: int) -> None:
+        """Somebody has this serial of a zone, with a content that is not known."""
+        self._note(origin, Served(serial, ""))
 
     def versions(self, zones: Mapping[Name, tuple[Path, Zone]], served: Mapping[Name, Zone]) -> Versions:
         """The versions to serve of what files hold now; they are noted. It may take as long as reading the files."""
@@ -98,15 +93,26 @@ class Remembered:
             old = served.get(origin)
             if old is not None and self._taken.get(origin) is read:
                 continue
-            version = next_version(read, old, self.get(read))
-            if version is not old:
+            content = digest(read)
+            version = next_version(read, self._zones.get(origin.text), content)
+            if old is None or old.serial != version.serial:
                 changed.append(version)
+                self._note(origin, Served(version.serial, content))
             if version.serial != read.serial:
                 renumbered.append((path, read, version))
         self._taken = {origin: read for origin, (_, read) in zones.items()}
-        self.note(changed)
         return Versions(tuple(changed), tuple(renumbered))
 
     def document(self) -> bytes:
         """All of it for the store."""
         return msgspec.json.encode(self._zones)
+
+    def _serial(self, zone: Zone) -> int:
+        last = self._zones.get(zone.origin.text)
+        return zone.serial if last is None else last.serial
+
+    def _note(self, origin: Name, served: Served) -> None:
+        self._zones.pop(origin.text, None)
+        self._zones[origin.text] = served
+        if len(self._zones) > MAX_REMEMBERED:
+            del self._zones[next(iter(self._zones))]

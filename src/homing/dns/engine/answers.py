@@ -49,8 +49,13 @@ _COOKIE_AGE = 600.0
 """Seconds that a cookie once checked is taken for good; it is renewed so much later at most (RFC 9018, section 4.3)."""
 
 _LASTING = (Rcode.NOERROR, Rcode.NXDOMAIN)
-_IGNORED = (0x00, 0x10, 0x20, 0x30)
-"""The second octet of a query's flags: AD and CD, which mean nothing to an authoritative server."""
+_HEADS = {
+    bytes((desired, bits, 0, 1, 0, 0, 0, 0, 0, opt)): desired
+    for desired in (0, 1)
+    for bits in (0x00, 0x10, 0x20, 0x30)
+    for opt in (0, 1)
+}
+"""What stands before a usual question: recursion desired or not; AD and CD, which mean nothing here; an OPT or none."""
 _NO_ID = b"\0\0"
 _QUESTION = 12
 _ANSWERS = 5
@@ -62,6 +67,9 @@ _OPTION = 4
 """Octets of an option's code and length."""
 _COOKIES = (b"\0\x0a\0\x08", b"\0\x0a\0\x18")
 """A COOKIE option of a client alone, and one with our server cookie."""
+_WITH_COOKIE = 6
+"""The first flavour of those with a COOKIE option in the response."""
+_COOKIE_OPTION = 28
 _PLACEHOLDER = b"\0\x0a\0\x18" + bytes(24)
 """As long as a COOKIE option of a response."""
 _FORMS = 256
@@ -92,8 +100,8 @@ Forward = Callable[[bytes, Client], bytes | None]
 """Takes a packet that only the primary can answer; gives the response if there is one at once."""
 
 Table = dict[bytes, Entry]
-Met = dict[bytes, tuple[Table, int, bytes]]
-"""By an OPT record, with the client's address behind it where it holds a cookie: table, flavour, COOKIE option."""
+Known = tuple[Table, int, bytes | None]
+"""What a query asks for beside its question: table, flavour, COOKIE option to send; None: the good one that came."""
 
 
 class Answers:
@@ -124,19 +132,16 @@ class Answers:
         self._addresses: tuple[bytes, ...] = ()
         self._forms: dict[bytes, int] = {}
         """By an OPT record up to its first option's length: the flavour, without recursion desired."""
-        self._met: tuple[Met, Met] = ({}, {})
-        """By recursion desired."""
+        self._met: dict[bytes, Known] = {}
+        """By all of a query but its question: what stands before, what behind; with a cookie, the client's address."""
         self._met_until = 0.0
-        self._heads: dict[bytes, tuple[Table, int, Met | None]] = {
-            bytes((desired, bits, 0, 1, 0, 0, 0, 0, 0, opt)): (
-                self._learned.tables[desired],
-                desired,
-                self._met[desired] if opt else None,
-            )
-            for desired in (0, 1)
-            for bits in _IGNORED
-            for opt in (0, 1)
-        }
+        self._good: tuple[Known, ...] = tuple(
+            (table, flavour, b"" if flavour < _WITH_COOKIE else None)
+            for flavour, table in enumerate(self._learned.tables)
+        )
+        """By flavour, for all records that need no cookie of their own: one for all, since thousands are at hand."""
+        self._starts: dict[bytes, bytes] = {}
+        """The few ways a response begins, each kept once."""
 
     @property
     def cache(self) -> dict[bytes, Cached]:
@@ -155,7 +160,7 @@ class Answers:
         now = self._monotonic()
         if now >= self._met_until:
             self._met_until = now + _COOKIE_AGE
-            self._forget_clients()
+            self._met.clear()
         self._limiter.note(batch.packed(count - 1), count, now)
 
     def end(self, count: int, misses: int) -> None:
@@ -174,23 +179,16 @@ class Answers:
 
     def answer(self, query: bytes, slot: int) -> bytes | None:
         """The response to a packet that is not in the cache."""
-        usual = self._heads.get(query[:10])
-        if usual is None:
-            return self._by_the_book(query, slot)
-        table, flavour, met = usual
         end = query.find(b"\0", 10) + 5
-        question = query[10:end]
-        cookie = b""
-        if met is not None:
-            record = query[end:]
-            if len(record) > _OPT:
-                record += (self._addresses or self._read_addresses())[slot]
-            known = met.get(record) or self._meet(query, end, met, record)
-            if known is None:
-                return self._by_the_book(query, slot)
-            table, flavour, cookie = known
-        elif len(query) != end:
+        question, record = query[10:end], query[end:]
+        around = query[:10] + record
+        if len(record) > _OPT:
+            around += (self._addresses or self._read_addresses())[slot]
+        known = self._met.get(around) or self._meet(query, end, around)
+        if known is None:
             return self._by_the_book(query, slot)
+        table, flavour, given = known
+        cookie = record[_OPT : _OPT + _COOKIE_OPTION] if given is None else given
         asked = question.lower()
         entry = table.get(asked) or self._learned.denial(asked, flavour)
         if entry is None:
@@ -200,7 +198,7 @@ class Answers:
             entry.turns.rotate(-1)
             return b"".join((entry.head, question, entry.turns[0], cookie))
         message = b"".join((entry.head, question, entry.tail, cookie))
-        if self.patience > 0 and not cookie:
+        if not cookie and self.patience > 0:
             self._learned.admit(query, message, entry.kind)
         return message
 
@@ -219,30 +217,30 @@ class Answers:
         self._addresses = self._batch.addresses()
         return self._addresses
 
-    def _meet(self, query: bytes, end: int, met: Met, record: bytes) -> tuple[Table, int, bytes] | None:
-        """A client's OPT record that was not met before, or not of late; None where it is of no usual form."""
-        size = len(query) - end
-        flavour = self._forms.get(query[end : end + _OPT + _OPTION])
-        if flavour is None or query[end + 9 : end + _OPT] != (size - _OPT).to_bytes(2):
+    def _meet(self, query: bytes, end: int, around: bytes) -> Known | None:
+        """What a query asks for that was not met before, or not of late; None where it is of no usual form."""
+        flavour = _HEADS.get(query[:10])
+        record = query[end:]
+        if flavour is None or (not query[9] and record):
             return None
-        if size > _OPT and query[end + _OPT + 2 : end + _OPT + _OPTION] != (size - _OPT - _OPTION).to_bytes(2):
-            return None
-        flavour += query[0]
-        cookie = b""
-        if size > _OPT:
-            cookies, address, now = self._manner.cookies, record[size:], int(self._wall())
+        size, cookie = len(record), query[end + _OPT + _OPTION :]
+        if query[9]:
+            form = self._forms.get(record[: _OPT + _OPTION])
+            if form is None or int.from_bytes(record[9:_OPT]) != size - _OPT:
+                return None
+            if cookie and int.from_bytes(record[_OPT + 2 : _OPT + _OPTION]) != len(cookie):
+                return None
+            flavour += form
+        known = self._good[flavour]
+        if cookie:
+            cookies, address, now = self._manner.cookies, around[10 + size :], int(self._wall())
             assert cookies is not None  # noqa: S101 - forms with cookies are learned only then
-            cookie, sent = query[end + _OPT :], query[end + _OPT + _OPTION :]
-            if cookies.verify(address, sent, now) is not CookieVerdict.VALID:
-                cookie = cookies.option(address, sent[:CLIENT_COOKIE], now)
-        if len(met) >= CLIENTS:
-            self._forget_clients()
-        met[record] = known = (self._learned.tables[flavour], flavour, cookie)
+            if cookies.verify(address, cookie, now) is not CookieVerdict.VALID:
+                known = (known[0], flavour, cookies.option(address, cookie[:CLIENT_COOKIE], now))
+        if len(self._met) >= CLIENTS:
+            self._met.clear()
+        self._met[around] = known
         return known
-
-    def _forget_clients(self) -> None:
-        for met in self._met:
-            met.clear()
 
     def _learn(self, query: bytes, flavour: int, asked: bytes, cookie: bytes, slot: int) -> bytes | None:
         """The response to a query of the usual form, remembered where it can be."""
@@ -259,7 +257,8 @@ class Answers:
         kind = self._learned.kind(seen(Reply(message, said.rcode, parsed), self._zones, Transport.UDP))
         start, end = _QUESTION + len(asked), len(message) - len(placeholder)
         if len(message) <= PLAIN_UDP_SIZE and not message[2] & _TC:
-            entry = Entry(message[2:_QUESTION], message[start:end], kind)
+            head = message[2:_QUESTION]
+            entry = Entry(self._starts.setdefault(head, head), message[start:end], kind)
             addresses = max((len(item.rdatas) for item in said.answer if item.type in FAMILIES), default=0)
             if addresses > 1:
                 turned = (render(parsed, said, udp=True, options=options, turn=turn) for turn in range(addresses))
@@ -301,8 +300,7 @@ class Answers:
     def _learn_form(self, query: bytes, parsed: Query) -> None:
         """Take queries with this form of OPT record for usual ones from now on."""
         edns = parsed.edns
-        usual = self._heads.get(query[:10])
-        if edns is None or usual is None or usual[2] is None or edns.version or len(self._forms) >= _FORMS:
+        if edns is None or query[:10] not in _HEADS or not query[9] or edns.version or len(self._forms) >= _FORMS:
             return
         record = query[query.find(b"\0", 10) + 5 :]
         form = record[: _OPT + _OPTION]

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from homing.dns.engine.answers import Answers, Client
 from homing.dns.stats import Event
 
-BATCH = 64
+BATCH = 128
 """Packets taken from a socket at a time."""
 
 MAX_QUERY = 2048
@@ -139,7 +139,7 @@ _NAMES = {
 
 
 class BatchSocket:
-    """Up to 64 packets a system call. Each has a slot for its octets, then its response, and one for its client."""
+    """Up to ``BATCH`` packets a system call. Each has a slot for its octets, then its response; one for its client."""
 
     def __init__(self, sock: socket.socket, answers: Answers) -> None:
         self._socket = sock

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from homing.dns.message import read_name
 from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset, RRType, rrset, txt_rdata
-from homing.model.zone import Soa
+from homing.model.zone import Soa, Zone
 
 TTL = 0
 """Seconds: nobody looks these records up (RFC 9432, section 4)."""
@@ -34,6 +35,11 @@ def catalog_rrsets(catalog: Name, members: Iterable[Name]) -> tuple[RRset, ...]:
         rrset(catalog.prefixed("version"), RRType.TXT, TTL, (txt_rdata(VERSION),)),
         *(rrset(zones.prefixed(member_id(member)), PTR, TTL, (Name(member.key).wire,)) for member in set(members)),
     )
+
+
+def listed(catalog: Zone) -> set[Name]:
+    """The members that a catalog of this server lists."""
+    return {read_name(rdata, 0)[0] for item in catalog.rrsets() if item.type == PTR for rdata in item.rdatas}
 
 
 def member_id(member: Name) -> str:

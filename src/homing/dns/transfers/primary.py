@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from homing.dns.authority import Authority, Change
 from homing.dns.message import MAX_SIZE, Answer, BadQuery, Query, Rcode, RRClass, Verdict, judge, parse_query
 from homing.dns.render import render, render_error
-from homing.dns.respond import respond
+from homing.dns.respond import PLAIN, Manner, options_for, respond
 from homing.dns.transfers.journal import Journal, JournalLimits, Step
 from homing.dns.transfers.transfer import (
     AXFR,
@@ -22,7 +22,6 @@ from homing.dns.transfers.transfer import (
     client_serial,
     ixfr_records,
     messages,
-    soa_response,
 )
 from homing.dns.transfers.tsig import REJECTION, Keyring, Rejected, Signer, Verified, reject, verify
 from homing.dns.transfers.turns import Ending, OnTransfer, Response, TransferLimits, Transferred, Turn, Turns
@@ -60,6 +59,8 @@ class Primary:
         self._journal_limits = journal_limits or JournalLimits()
         self._on_transfer = on_transfer
         self._journals: dict[Name, Journal] = {}
+        self.manner: Manner = PLAIN
+        """What is said beside the zones, as the server that this is given to says it."""
         self._unlisten = authority.listen(self._changed)
 
     def close(self) -> None:
@@ -87,6 +88,7 @@ class Primary:
 
     def respond(self, packet: bytes, client: str, *, udp: bool) -> Response | None:
         """The answer to a query; None when the one of the plain answering stands. No packet makes it raise."""
+        client = client.partition("%")[0]
         if judge(packet) is not Verdict.ANSWER or not client:
             return None
         try:
@@ -94,9 +96,10 @@ class Primary:
             message = packet if verdict is None else verdict.message
             query = parse_query(message)
             if isinstance(verdict, Rejected):
-                bare = render_error(message, REJECTION, query.question, query.edns)
+                options = self._options(query, REJECTION, client)
+                bare = render_error(message, REJECTION, query.question, query.edns, options)
                 return _single(reject(bare, verdict, self._clock.time()), REJECTION)
-            return self._answer(message, query, verdict, client.partition("%")[0], udp=udp)
+            return self._answer(message, query, verdict, client, udp=udp)
         except BadQuery as bad:
             return _single(render_error(packet, Rcode.FORMERR, bad.question, bad.edns), Rcode.FORMERR)
         except MessageError:
@@ -106,7 +109,8 @@ class Primary:
         signer = Signer(verified.key, verified.mac) if verified is not None else None
         key = verified.key.name if verified is not None else None
         if query.question.type not in (AXFR, IXFR):
-            reply = respond(message, self._authority.zones, udp=udp)
+            address, now = ip_address(client).packed, int(self._clock.time())
+            reply = respond(message, self._authority.zones, udp=udp, client=address, now=now, manner=self.manner)
             assert reply is not None  # noqa: S101 - it is a query
             return _single(self._sign(query, reply.message, reply.rcode, signer, udp=udp), reply.rcode)
         zone = self._transferable(query, client, key, udp=udp)
@@ -114,11 +118,13 @@ class Primary:
             if self._on_transfer is not None:
                 kind = Kind.STEPS if query.question.type == IXFR else Kind.WHOLE
                 self._on_transfer(Transferred(query.question.name, client, key, kind, None, 0, ending=Ending.REFUSED))
-            bare = render(query, Answer(zone), udp=udp)
+            bare = render(query, Answer(zone), udp=udp, options=self._options(query, zone, client))
             return _single(self._sign(query, bare, zone, signer, udp=udp), zone)
         if udp:
             client_serial(message, query)
-            return _single(self._sign(query, soa_response(query, zone), Rcode.NOERROR, signer, udp=True), Rcode.NOERROR)
+            said = Answer(Rcode.NOERROR, authoritative=True, answer=(zone.soa_rrset,))
+            bare = render(query, said, udp=True, options=self._options(query, said.rcode, client))
+            return _single(self._sign(query, bare, said.rcode, signer, udp=True), said.rcode)
         kind, records, before = Kind.WHOLE, axfr_records(zone), None
         if query.question.type == IXFR:
             before = client_serial(message, query)
@@ -138,6 +144,9 @@ class Primary:
         if found is Rcode.REFUSED or (isinstance(found, Zone) and found.origin != query.question.name):
             return Rcode.NOTAUTH
         return found
+
+    def _options(self, query: Query, rcode: Rcode, client: str) -> bytes:
+        return options_for(query, Answer(rcode), ip_address(client).packed, int(self._clock.time()), self.manner)
 
     def _sign(self, query: Query, reply: bytes, rcode: Rcode, signer: Signer | None, *, udp: bool) -> bytes:
         """The reply signed; when it then is too long, the question alone with TC."""

@@ -16,7 +16,7 @@ from homing.effects.clock import Clock
 from homing.errors import MessageError
 from homing.model.name import Name
 from homing.model.rrset import RRType
-from homing.model.zone import serial_add, serial_gt
+from homing.model.zone import serial_gt
 
 PATIENCE = 3.0
 """Seconds that a secondary has to answer."""
@@ -103,10 +103,12 @@ async def ask_serial(
     return None
 
 
-async def first_serial(secondaries: Iterable[Secondary], origin: Name, clock: Clock, chance: random.Random) -> int:
-    """The serial for a zone of which no state is left: 1 above the greatest of the secondaries, else Unix time.
+async def greatest_serial(
+    secondaries: Iterable[Secondary], origin: Name, clock: Clock, chance: random.Random
+) -> int | None:
+    """The greatest serial (RFC 1982) of a zone that one of the secondaries says to have; None when none says any.
 
-    All are asked at once, twice at most; takes up to 2 s. Greatest by RFC 1982, so that none of them is ahead.
+    All are asked at once, twice at most; takes up to 2 s.
     """
     servers = tuple(secondaries)
     found: list[int] = []
@@ -116,13 +118,11 @@ async def first_serial(secondaries: Iterable[Secondary], origin: Name, clock: Cl
         servers = tuple(server for server, serial in zip(servers, asked, strict=True) if serial is None)
         if not servers:
             break
-    if not found:
-        return int(clock.time()) % 2**32
-    greatest = found[0]
-    for serial in found[1:]:
-        if serial_gt(serial, greatest):
+    greatest: int | None = None
+    for serial in found:
+        if greatest is None or serial_gt(serial, greatest):
             greatest = serial
-    return serial_add(greatest, 1)
+    return greatest
 
 
 async def _expire(clock: Clock, answered: asyncio.Future[bytes | None], patience: float) -> None:

@@ -144,11 +144,6 @@ def messages(
     yield writer.finish()
 
 
-def soa_response(query: Query, zone: Zone) -> bytes:
-    """The SOA alone: what IXFR over UDP gets, and goes on by TCP if it is newer (RFC 1995, section 2)."""
-    return next(messages(query, _records((zone.soa_rrset,))))
-
-
 class _Writer:
     """One message under construction. Names are compressed where their case is equal, so that all case is kept."""
 

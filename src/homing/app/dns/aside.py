@@ -1,0 +1,55 @@
+"""Work beside the event loop, so that answering goes on and SIGTERM does not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """What a thread makes of it, for which nobody waits at the end of the process."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(finish: Callable[[], None]) -> None:
+        if not future.done():
+            finish()
+
+    def run() -> None:
+        try:
+            finish = functools.partial(future.set_result, work())
+        except BaseException as error:  # noqa: BLE001 - handed over whole, to be raised where it is awaited
+            finish = functools.partial(future.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, finish)
+
+    threading.Thread(target=run, name="zone files", daemon=True).start()
+    return future
+
+
+async def unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
+    """What comes of it; None as soon as it is time to stop."""
+    working = asyncio.ensure_future(work)
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        stopped.cancel()
+        working.cancel()
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    """Wait for any of these."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
