@@ -125,6 +125,7 @@ async def test_a_silent_worker_is_replaced_though_nothing_changes(monkeypatch: p
     """A worker that stops is found without a change to tell it."""
     monkeypatch.setattr(pool, "HANG", 0.5)
     async with serving(full(), workers=1) as server:
+        await server.synced()
         (pid,) = server.workers
         os.kill(pid, signal.SIGSTOP)
         with contextlib.closing(Asker(server.addresses[0])) as asker:
