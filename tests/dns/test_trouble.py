@@ -250,6 +250,19 @@ async def test_a_second_server_on_the_port_of_workers_is_an_error() -> None:
             await second.aclose()
 
 
+@linux
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_port_that_another_program_would_share_is_an_error(workers: int) -> None:
+    """A program that offers to share its UDP port would take half of the queries, and neither would notice."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        server = DnsServer(full(), workers=workers)
+        with pytest.raises(ListenError, match="UDP.*in use"):
+            await server.listen([other.getsockname()])
+        await server.aclose()
+
+
 async def test_five_thousand_rrsets_change_at_once() -> None:
     """All of them are there on every worker as soon as it is synced, and nobody waits for long meanwhile."""
     authority = full()
