@@ -258,7 +258,7 @@ async def test_a_port_that_another_program_would_share_is_an_error(workers: int)
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", 0))
         server = DnsServer(full(), workers=workers)
-        with pytest.raises(ListenError, match="UDP.*in use"):
+        with pytest.raises(ListenError, match=r"UDP.*in use"):
             await server.listen([other.getsockname()])
         await server.aclose()
 
