@@ -79,6 +79,33 @@ def test_a_reply_leaves_from_the_address_asked_and_new_addresses_are_answered(wo
     ]
 
 
+LINK_LOCAL = """
+async def main(workers):
+    ip("link", "set", "lo", "up")
+    ip("link", "add", "x0", "type", "bridge")
+    ip("link", "set", "x0", "up")
+    ip("address", "add", "fe80::53/64", "dev", "x0", "nodad")
+    server = DnsServer(full(), workers=workers)
+    async with listening(server, [("", 5353)], SystemClock()):
+        print(*sorted(host for host, _ in server.addresses if host.startswith("fe80::53")))
+        told = await source("fe80::53%x0")
+        print(told.partition("%")[0])
+        ip("link", "del", "x0")
+        await until(lambda: not any("fe80" in host for host, _ in server.addresses))
+    await server.aclose()
+
+asyncio.run(main({workers}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_link_local_addresses_are_served_and_told_with_their_interface(workers: int) -> None:
+    """Such an address means nothing without its interface; queries to it are answered from it, until it is gone."""
+    code = PROGRAM[: PROGRAM.index("async def main")] + LINK_LOCAL.replace("{workers}", str(workers))
+    assert in_a_namespace(code) == ["fe80::53%x0", "fe80::53"]
+
+
 async def test_one_address_in_use_does_not_keep_the_others() -> None:
     """When another program has the port on one address, the rest of the machine is served."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
