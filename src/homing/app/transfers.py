@@ -18,7 +18,7 @@ from homing.dns.transfers.follow import Following
 from homing.dns.transfers.notify import Notifier, Told
 from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
 from homing.dns.transfers.primary import Primary
-from homing.dns.transfers.secondary import FIRST_PATIENCE, Secondary, first_serial
+from homing.dns.transfers.secondary import FIRST_PATIENCE, Secondary, heard_serials, serial_above
 from homing.dns.transfers.tsig import Keyring
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
@@ -34,9 +34,6 @@ SECRETS_LOOK = 2.0
 
 START_PATIENCE = 2 * FIRST_PATIENCE + 0.2
 """Seconds that a start waits at most for what secondaries say."""
-
-ASKED_AT_ONCE = 64
-"""Zones asked about at a time."""
 
 FAULT_PAUSE = 30.0
 """Seconds before a part that failed through a bug is started again."""
@@ -128,20 +125,11 @@ class Transfers:
 
     async def first_serials(self, origins: Collection[Name]) -> dict[Name, int]:
         """A serial for each zone of which nothing is known: above those its secondaries say in 2 s, else the time."""
-        gate = asyncio.Semaphore(ASKED_AT_ONCE)
-
-        async def ask(origin: Name) -> int:
-            async with gate:
-                return await first_serial(self._secondaries_of(origin), origin, self._clock, self._chance)
-
-        found = {origin: int(self._clock.time()) % 2**32 for origin in origins}
-        asked = {asyncio.ensure_future(ask(origin)): origin for origin in origins if self._secondaries_of(origin)}
-        if asked:
-            done, late = await asyncio.wait(asked, timeout=START_PATIENCE)
-            for task in late:
-                task.cancel()
-            found.update((asked[task], task.result()) for task in done)
-        return found
+        secondaries = {origin: self._secondaries_of(origin) for origin in origins}
+        heard = await heard_serials(secondaries, self._clock, self._chance, START_PATIENCE)
+        now = int(self._clock.time()) % 2**32
+        above = {origin: serial_above(heard.get(origin, ())) for origin in origins}
+        return {origin: now if serial is None else serial for origin, serial in above.items()}
 
     def _take(self, policy: TransferPolicy) -> None:
         self._policy = policy
