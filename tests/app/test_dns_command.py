@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -335,6 +337,38 @@ def test_where_no_server_runs_stats_say_so(tmp_path: Path) -> None:
         done = stats(tmp_path, "--web", f"127.0.0.1:{unused.getsockname()[1]}")
     assert done.returncode == 1
     assert "is the server running" in the_line(done)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        ([], "answered without figures of a DNS server"),
+        ([b"{}"], "answered without figures"),
+        ([b"\xff["], "answered without figures"),
+        ([b"x" * (1 << 20)] * 17, "answers with more than 16777216 octets"),
+        ([b"{"] * 100, "did not answer within 3 s"),
+    ],
+    ids=["nothing", "another", "garbage", "endless", "trickle"],
+)
+def test_stats_of_what_is_no_server_end_with_one_line(tmp_path: Path, pieces: list[bytes], told: str) -> None:
+    """Whatever a socket in the state directory says: status 1 and what is the matter, in seconds."""
+
+    def answer() -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                for piece in pieces:
+                    connection.sendall(piece)
+                    time.sleep(0.2 if len(piece) == 1 else 0)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "dns.sock"))
+        listener.listen()
+        threading.Thread(target=answer, daemon=True).start()
+        began = time.monotonic()
+        done = stats(tmp_path, "--json", "--state", str(tmp_path))
+    assert (done.returncode, time.monotonic() - began < 10) == (1, True)
+    assert told in the_line(done)
 
 
 # Check

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from homing.app.dns.files import Found, ZoneFiles
 from homing.app.dns.versions import Remembered, digest
 from homing.dns.authority import Authority
-from homing.dns.master import read_zone
+from homing.dns.master import load_zone, read_zone
 from homing.model.name import parse_name
 from homing.model.zone import Zone, serial_add, serial_gt
 
@@ -105,6 +107,49 @@ def test_a_folder_that_is_gone_or_suddenly_empty_keeps_its_zones(tmp_path: Path)
         assert any(error.where == str(folder) for error in found.errors)
     write(paths[0])
     assert zones(files.read()) == {"z0.test": 1}
+
+
+@pytest.mark.parametrize("target", ["loop.test.zone", "gone"])
+def test_a_link_that_leads_nowhere_is_one_broken_file(tmp_path: Path, target: str) -> None:
+    """A link to itself or to what is gone leaves the folder's other files alone."""
+    write(tmp_path / "a.test.zone")
+    (tmp_path / "loop.test.zone").symlink_to(target)
+    found = ZoneFiles((), (tmp_path,)).read()
+    assert zones(found) == {"a.test": 1}
+    assert [error.where for error in found.errors] == [str(tmp_path / "loop.test.zone")]
+
+
+def test_a_name_that_is_not_utf8_is_told_with_its_octets(tmp_path: Path) -> None:
+    """What is told of such a file can be shown and sent as JSON."""
+    (tmp_path / os.fsdecode(b"\xff.zone")).write_text(TOP.format(serial=1))
+    (error,) = ZoneFiles((), (tmp_path,)).read().errors
+    assert error.where == f"{tmp_path}/\\xff.zone"
+    assert json.loads(msgspec.json.encode(str(error))) == str(error)
+
+
+def test_a_file_written_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a file never counts: it is read until it stays, and one that never does keeps its last good content."""
+    path = write(tmp_path / "a.test.zone", serial=1)
+    files = ZoneFiles((path,))
+    files.read()
+    pieces = iter(["www A 192.0.2.1\n"])
+
+    def reading(path: Path) -> Zone:
+        zone = load_zone(path)
+        with path.open("a") as writer:
+            writer.write(next(pieces, ""))
+        return zone
+
+    monkeypatch.setattr("homing.app.dns.files.load_zone", reading)
+    write(path, serial=2)
+    found = files.read()
+    assert found.errors == ()
+    assert parse_name("www.a.test") in found.zones[parse_name("a.test")][1].nodes
+    pieces = iter(f"w{number} A 192.0.2.1\n" for number in range(100))
+    write(path, serial=3)
+    found = files.read()
+    assert "changes while it is read; write it beside and rename it" in str(found.errors[0])
+    assert zones(found) == {"a.test": 2}
 
 
 def test_of_two_files_for_a_zone_the_first_counts(tmp_path: Path) -> None:

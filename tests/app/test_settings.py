@@ -239,6 +239,8 @@ def test_secondaries_and_who_may_transfer(tmp_path: Path) -> None:
         ('"192.0.2.1"', '":53"', "not the address of a server"),
         ("key NS2.", "key ns3", r"dns.secondaries\[2\]: no key 'ns3'; add it to \[\[dns.keys\]\], or one of: ns2"),
         ('"198.51.100.0/24"', '"198.51.100.1/24"', r"dns.transfer\[0\]: .*not an address or a network"),
+        ('"198.51.100.0/24"', '"::ffff:198.51.100.0/120"', r"dns.transfer\[0\]: .*not an address or a network"),
+        ('"198.51.100.0/24"', '"fe80::1%eth0"', r"dns.transfer\[0\]: .*not an address or a network"),
         ('"198.51.100.0/24"', '""', "not an address or a network"),
         ('"192.0.2.7:53"', '"192.0.2.7:0"', r"zones.example.org.secondaries\[0\]"),
         ("secret_file", "secret_files", 'unknown key; did you mean "secret_file"?'),

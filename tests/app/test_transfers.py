@@ -107,3 +107,27 @@ async def test_lost_serials_are_not_waited_for_without_end() -> None:
             assert time.monotonic() - began < START_PATIENCE + 2
             assert len(found) == 1000
             assert all(abs(serial - time.time()) < 60 for serial in found.values())
+
+
+async def test_a_silent_secondary_hides_nothing_that_another_answers() -> None:
+    """With 40 silent hosts beside it, one that lives tells the serials of all of 500 zones."""
+    clock = SystemClock()
+    origins = [ORIGIN.prefixed(f"n{number}") for number in range(500)]
+    authority = Authority()
+    authority.replace(zone(origin, 7, SOA, ()) for origin in origins)
+    server = DnsServer(authority)
+    await server.listen([("127.0.0.1", 0)])
+    with contextlib.ExitStack() as stack:
+        memory = stack.enter_context(contextlib.closing(Memory(None)))
+        deaf = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(40)]
+        for one in deaf:
+            one.bind(("127.0.0.1", 0))
+        silent = (Secondary(*one.getsockname()) for one in deaf)
+        policy = ZonePolicy((*silent, Secondary(*server.addresses[0])))
+        async with Transfers(Authority(), memory, None, clock=clock, chance=random.Random(1)) as transfers:
+            transfers.follow(lambda: TransferPolicy((), policy))
+            began = time.monotonic()
+            found = await transfers.first_serials(origins)
+            assert time.monotonic() - began < START_PATIENCE + 4
+    await server.aclose()
+    assert found == dict.fromkeys(origins, 8)

@@ -9,9 +9,9 @@ import pytest
 from homing.dns.authority import Authority
 from homing.dns.server import DnsServer
 from homing.dns.transfers.primary import Primary
-from homing.dns.transfers.secondary import Secondary, ask_serial, greatest_serial
+from homing.dns.transfers.secondary import Secondary, ask_serial, greatest_serial, heard_serials
 from homing.dns.transfers.tsig import Key, Keyring, tsig_key
-from homing.effects.clock import ManualClock, SystemClock
+from homing.effects.clock import SystemClock
 from homing.model.name import parse_name
 from homing.model.zone import zone
 from tests.dns.zones import ORIGIN, SOA
@@ -40,7 +40,8 @@ async def test_the_greatest_serial_counts(serials: tuple[int, ...], expected: in
     try:
         secondaries = [Secondary(*server.addresses[0], key) for server, _ in servers]
         secondaries.append(Secondary("127.0.0.1", free_port(), key))
-        assert await greatest_serial(secondaries, ORIGIN, SystemClock(), CHANCE) == expected
+        heard = await heard_serials({ORIGIN: secondaries}, SystemClock(), CHANCE, 5)
+        assert greatest_serial(heard[ORIGIN]) == expected
         assert await ask_serial(secondaries[0], parse_name("other.test"), SystemClock(), CHANCE) is None
     finally:
         for server, side in servers:
@@ -48,8 +49,8 @@ async def test_the_greatest_serial_counts(serials: tuple[int, ...], expected: in
             side.close()
 
 
-async def test_nothing_is_known_when_nobody_answers() -> None:
-    """Without secondaries, or when none answers."""
-    clock = ManualClock(1_800_000_000)
-    assert await greatest_serial([], ORIGIN, clock, CHANCE) is None
-    assert await greatest_serial([Secondary("127.0.0.1", free_port())], ORIGIN, clock, CHANCE) is None
+async def test_nobody_is_heard_where_nobody_answers() -> None:
+    """Without secondaries, or when none answers, nothing is known."""
+    nobody = {ORIGIN: [Secondary("127.0.0.1", free_port())], parse_name("other.test"): []}
+    assert await heard_serials(nobody, SystemClock(), CHANCE, 5) == {}
+    assert greatest_serial(()) is None

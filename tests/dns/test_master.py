@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,30 @@ def test_ttls_have_units_and_defaults() -> None:
 def test_an_rrset_has_the_least_of_its_ttls() -> None:
     """RFC 2181, section 5.2."""
     assert found(read("x 60 A 192.0.2.1\nx 50 A 192.0.2.2\n"), "x.example.net", RRType.A).ttl == 50
+
+
+def test_an_soa_without_a_ttl_takes_a_minimum_that_is_one() -> None:
+    """A minimum beyond what a TTL may be (RFC 2181, section 8) still gives an SOA that can be sent."""
+    zone = read_zone("@ SOA a b 1 2 3 4 4294967295\n@ 5 NS a\n", "f", ORIGIN)
+    assert zone.soa_rrset.ttl == zone.negative_soa.ttl == 2**31 - 1
+
+
+@pytest.mark.parametrize("word", ["1" * 60 + "x", "1h" * 30 + "x", "1" * 100_000 + "h" + "1" * 100_000 + "-"])
+def test_no_word_takes_long(word: str) -> None:
+    """A word that begins like a TTL is told as wrong at once."""
+    began = time.process_time()
+    with pytest.raises(ConfigError):
+        read(f"a {word} A 192.0.2.1\n")
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "data", ["TXT " + " ".join(["x" * 255] * 300), "TYPE65280 \\# 70000 " + "00" * 70_000], ids=["txt", "generic"]
+)
+def test_a_record_that_fits_into_no_message_is_refused(data: str) -> None:
+    """More than 64,000 octets of data cannot be sent, and are told with the line."""
+    with pytest.raises(ConfigError, match=r"zone:4: the data of a record is \d+ octets long; shorten"):
+        read(f"big {data}\n")
 
 
 def test_unknown_types_and_data_are_read() -> None:

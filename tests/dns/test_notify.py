@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -78,6 +80,7 @@ class Scene:
         self.notifier = notifier
         self.clock = clock
         self.ended: list[Told] = []
+        self.secondary: Secondary
 
     async def advance(self, seconds: float, received: int) -> None:
         """Move the clock and wait for this many NOTIFYs in all."""
@@ -115,9 +118,10 @@ async def scene(reply: Reply = accept, *, signed: bool = False) -> AsyncIterator
     def on_told(secondary: Secondary, origin: Name, told: Told) -> None:
         ended.append(told)
 
-    notifier = Notifier(authority, [Secondary(host, port, key)], clock, random.Random(1), on_told=on_told)
+    secondary = Secondary(host, port, key)
+    notifier = Notifier(authority, [secondary], clock, random.Random(1), on_told=on_told)
     made = Scene(authority, listener, notifier, clock)
-    made.ended = ended
+    made.ended, made.secondary = ended, secondary
     try:
         yield made
     finally:
@@ -195,6 +199,25 @@ async def test_a_change_while_waiting_is_told_at_once() -> None:
         await made.advance(DEBOUNCE, 2)
         await until(lambda: bool(made.ended))
         assert made.ended == [Told(2, 1, 0)]
+
+
+async def test_silent_secondaries_hold_up_no_other() -> None:
+    """With 100 hosts that never answer listed before it, one that does hears of a change at once."""
+    async with scene() as made:
+        with contextlib.ExitStack() as stack:
+            deaf = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(100)]
+            for one in deaf:
+                one.bind(("127.0.0.1", 0))
+            everybody = [*(Secondary(*one.getsockname()) for one in deaf), made.secondary]
+            made.notifier.follow(lambda _: everybody)
+            made.authority.publish(FIRST)
+            await made.tick_until(lambda: all(told.attempts for told in made.notifier.told.values()))
+            await made.tick_until(lambda: made.listener.serials == [1])
+            await made.clock.advance(2 * PATIENCE)
+            made.authority.publish(succeed(FIRST, addresses("www.example.net", "192.0.2.1")))
+            await until(lambda: made.clock.sleepers >= 101)
+            await made.advance(DEBOUNCE, len(made.listener.received) + 1)
+            assert made.listener.serials[-1] == 2
 
 
 async def test_an_answer_that_is_not_signed_does_not_count() -> None:

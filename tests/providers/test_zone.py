@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -14,7 +15,7 @@ from homing.errors import ModelError, ProviderBusy, ProviderRefused, StoreError
 from homing.model.address import Family
 from homing.model.name import Name, parse_name
 from homing.model.rrset import RRType, rrset
-from homing.model.zone import Zone, ZoneDiff, diff
+from homing.model.zone import Zone, ZoneDiff, diff, serial_add, serial_gt
 from homing.plan import NameChange
 from homing.providers.zone import GATHER, ZoneProvider, ZoneTemplate, zone_template
 from tests.providers.changes import change
@@ -251,6 +252,57 @@ async def test_a_secondary_that_is_ahead_is_overtaken() -> None:
     assert house.saved[-1] == house.zone
     await house.provider.overtake(ORIGIN, int(NOW) + 50)
     assert house.zone.serial == int(NOW) + 51
+
+
+async def test_a_secondary_half_the_circle_ahead_is_overtaken_at_the_next_change() -> None:
+    """No serial is above one that is 2**31 - 1 ahead and above the own one too (RFC 1982); one later there is."""
+    house = await started()
+    ahead = (int(NOW) + 2**31 - 1) % 2**32
+    await house.provider.overtake(ORIGIN, ahead)
+    assert house.zone.serial == int(NOW)
+    await house.provider.apply(change("www.example.net", [], "192.0.2.1"))
+    await house.provider.overtake(ORIGIN, ahead)
+    assert house.zone.serial == serial_add(ahead, 1)
+
+
+@pytest.mark.parametrize("jump", [1, 1000, 2**31 - 1, 2**31, 2**31 + 5, 2**31 + 1000, 2**32 - 1])
+@pytest.mark.parametrize("unsure", [0, 1000])
+async def test_no_jump_of_a_master_files_serial_stops_a_start(jump: int, unsure: int) -> None:
+    """The serial grows whatever the file says, and whatever may have been served before."""
+    before = (await started()).zone
+    house = House(replace(TEMPLATE, serial=(before.serial + jump) % 2**32))
+    await house.provider.start([before], greatest={ORIGIN: before.serial + unsure} if unsure else {})
+    assert house.zone.serial == before.serial or serial_gt(house.zone.serial, before.serial)
+    assert not unsure or serial_gt(house.zone.serial, before.serial + unsure) or jump > 2**31 - 1000
+
+
+async def test_two_providers_of_a_zone_make_one_version_after_another() -> None:
+    """While new settings are taken over, a change by the old ones neither fails nor gets lost."""
+    house = await started()
+    soa = replace(TEMPLATE.soa, minimum=77)
+    again = ZoneProvider("own", house.authority, [replace(TEMPLATE, soa=soa)], house._save, Hurried(NOW))
+    await asyncio.gather(house.provider.overtake(ORIGIN, int(NOW) + 50), again.start([house.zone]))
+    assert (house.zone.serial, house.zone.soa.minimum) == (int(NOW) + 52, 77)
+    assert house.saved[-1] == house.zone
+
+
+async def test_a_cancelled_change_leaves_those_gathered_with_it() -> None:
+    """Who stops waiting neither loses the others' changes nor has them made twice."""
+    house = await started()
+    first = asyncio.ensure_future(house.provider.apply(change("www.example.net", [], "192.0.2.1")))
+    others = [
+        asyncio.ensure_future(house.provider.apply(change(f"n{number}.example.net", [], "192.0.2.2")))
+        for number in range(5)
+    ]
+    await asyncio.sleep(0)
+    first.cancel()
+    others[2].cancel()
+    await asyncio.gather(first, *others, return_exceptions=True)
+    assert house.zone.serial == int(NOW) + 1
+    assert {f"n{number}.example.net" for number in (0, 1, 3, 4)} <= {name.text for name in house.zone.nodes}
+    await house.provider.apply(change("www.example.net", [], "192.0.2.3"))
+    assert await house.addresses() == {"192.0.2.3"}
+    await house.provider.aclose()
 
 
 async def test_a_restart_serves_the_last_good_version_with_its_serial() -> None:

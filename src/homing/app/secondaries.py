@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 
 from homing.app.build import build_zones, domain_name, expanded, parse_listen
@@ -174,7 +174,11 @@ def _entry(text: str, where: str, keys: _Keys) -> _Entry:
 
 def _rule(entry: _Entry) -> Rule:
     try:
-        return Rule((ip_network(entry.what),) if entry.what else (), entry.key)
+        network = ip_network(entry.what) if entry.what else None
+        first = network.network_address if isinstance(network, IPv6Network) else None
+        if first is not None and (first.scope_id or first.ipv4_mapped):
+            raise ValueError  # clients are known without a scope, and by IPv4 where that is inside IPv6
+        return Rule(() if network is None else (network,), entry.key)
     except (ValueError, ModelError):
         raise ConfigError(entry.where, f"{entry.what!r} is not an address or a network", _LIKE_RULE) from None
 

@@ -18,7 +18,7 @@ from homing.dns.transfers.follow import Following
 from homing.dns.transfers.notify import Notifier, Told
 from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
 from homing.dns.transfers.primary import Primary
-from homing.dns.transfers.secondary import FIRST_PATIENCE, Secondary, greatest_serial
+from homing.dns.transfers.secondary import FIRST_PATIENCE, Secondary, greatest_serial, heard_serials
 from homing.dns.transfers.tsig import Keyring
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
@@ -35,9 +35,6 @@ SECRETS_LOOK = 2.0
 
 START_PATIENCE = 2 * FIRST_PATIENCE + 0.2
 """Seconds that a start waits at most for what secondaries say."""
-
-ASKED_AT_ONCE = 64
-"""Zones asked about at a time."""
 
 FAULT_PAUSE = 30.0
 """Seconds before a part that failed through a bug is started again."""
@@ -141,19 +138,10 @@ class Transfers:
 
     async def secondary_serials(self, origins: Collection[Name]) -> dict[Name, int]:
         """The greatest serial of each zone that its secondaries say to have, of those that say one in 2 s."""
-        gate = asyncio.Semaphore(ASKED_AT_ONCE)
-
-        async def ask(origin: Name) -> int | None:
-            async with gate:
-                return await greatest_serial(self._secondaries_of(origin), origin, self._clock, self._chance)
-
-        asked = {asyncio.ensure_future(ask(origin)): origin for origin in origins if self._secondaries_of(origin)}
-        if not asked:
-            return {}
-        done, late = await asyncio.wait(asked, timeout=START_PATIENCE)
-        for task in late:
-            task.cancel()
-        return {asked[task]: serial for task in done if (serial := task.result()) is not None}
+        secondaries = {origin: self._secondaries_of(origin) for origin in origins}
+        heard = await heard_serials(secondaries, self._clock, self._chance, START_PATIENCE)
+        greatest = {origin: greatest_serial(serials) for origin, serials in heard.items()}
+        return {origin: serial for origin, serial in greatest.items() if serial is not None}
 
     def _take(self, policy: TransferPolicy) -> None:
         self._policy = policy

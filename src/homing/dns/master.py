@@ -29,6 +29,9 @@ SUFFIX = ".zone"
 MAX_FILE_SIZE = 256 * 2**20
 """Octets of a master file."""
 
+MAX_RDATA = 64_000
+"""Octets of a record's data: what fits into a message with question, owner, EDNS and a signature."""
+
 _SIGNING = {46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 50: "NSEC3", 51: "NSEC3PARAM", 59: "CDS", 60: "CDNSKEY"}
 _FIRST_META, _LAST_META, _OPT = 128, 255, 41
 _SINGLE = (RRType.SOA, RRType.CNAME, RRType.DNAME)
@@ -41,7 +44,9 @@ _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\f]+|;[^\n]*)|(?P<end>\n)|(?P<open>\()|(?P<close>\))"""
     r"""|(?P<quoted>"(?:[^"\\\n]|\\[^\n])*")|(?P<word>(?:[^\s;()"\\]|\\[^\n])+)"""
 )
-_TTL = re.compile(r"(?:\d+[smhdw]?)+", re.IGNORECASE)
+_TTL = re.compile(r"\d+(?:[smhdw]\d+)*[smhdw]?", re.IGNORECASE | re.ASCII)
+"""One way to match each text, so that no word takes long."""
+
 _TTL_PART = re.compile(r"(\d+)([smhdw]?)", re.IGNORECASE)
 _TTL_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -189,8 +194,10 @@ class _Reader:
         rdata = self._rdata(rtype, words[1:])
         if ttl is None:
             ttl = self._default_ttl if self._default_ttl is not None else self._last_ttl
+        if len(rdata) > MAX_RDATA:
+            self._fail(f"the data of a record is {len(rdata)} octets long", f"shorten it to {MAX_RDATA}")
         if ttl is None and rtype == RRType.SOA:
-            ttl = int.from_bytes(rdata[-4:])
+            ttl = min(int.from_bytes(rdata[-4:]), MAX_TTL)
         if ttl is None:
             self._fail("a record has no TTL", "put a line like $TTL 3600 at the top")
         self._last_ttl = ttl

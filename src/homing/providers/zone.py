@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from weakref import WeakKeyDictionary
 
 from homing.dns.authority import Authority, Change
 from homing.effects.clock import Clock
@@ -22,6 +23,9 @@ GATHER = 0.005
 
 Save = Callable[[Change], Awaitable[None]]
 """Puts the next version of a zone on disk before it counts (law 8). Raises StoreError when it cannot."""
+
+_LOCKS: WeakKeyDictionary[Authority, asyncio.Lock] = WeakKeyDictionary()
+"""Held from the look at a version until the next is served: at a reload two providers have the same zone."""
 
 FirstSerials = Callable[[Collection[Name]], Awaitable[Mapping[Name, int]]]
 """Finds serials to begin with for zones of which nothing is known."""
@@ -85,7 +89,7 @@ class ZoneProvider:
         self._static = {item.key for template in self._templates.values() for item in template.static}
         self._save = save
         self._clock = clock
-        self._lock = asyncio.Lock()
+        self._lock = _LOCKS.setdefault(authority, asyncio.Lock())
         self._waiting: dict[Name, list[_Waiting]] = {}
         self._tasks: dict[asyncio.Task[None], list[_Waiting]] = {}
 
@@ -169,9 +173,12 @@ class ZoneProvider:
         """Give the same content a serial above one that a secondary has and this server does not."""
         async with self._lock:
             old = self._authority.zone(origin)
-            if origin in self._templates and old is not None and serial_gt(serial, old.serial):
-                new = replace(old, serial=serial_add(serial, 1))
-                await self._publish(Change(old, new, ZoneDiff((), ())))
+            if origin not in self._templates or old is None:
+                return
+            above = serial_add(serial, 1)
+            # Of one half the circle ahead no serial is above both (RFC 1982); after the next change there is.
+            if serial_gt(serial, old.serial) and serial_gt(above, old.serial):
+                await self._publish(Change(old, replace(old, serial=above), ZoneDiff((), ())))
 
     async def aclose(self) -> None:
         """Let changes that somebody waits for come to their end; the zones stay served until the server ends."""
@@ -267,7 +274,7 @@ class ZoneProvider:
         kept = (item for item in self._dynamic(old) if wanted is None or item.key in wanted)
         new = succeed(old, (*template.static, *kept), template.soa)
         for least in (serial, template.serial):
-            if least is not None and serial_gt(least, new.serial):
+            if least is not None and serial_gt(least, new.serial) and serial_gt(least, old.serial):
                 new = replace(new, serial=least)
         if new is not old:
             await self._publish(Change(old, new, diff(old, new)))

@@ -260,11 +260,20 @@ def _by_socket(state: Path | None) -> Callable[[], DnsFigures]:
 
     from homing.app.dns.figures import DnsFigures
     from homing.app.dns.local import FILE, ask
+    from homing.errors import HomingError
 
     directory = _state(state)
     if state is None and not (directory / FILE).exists() and (state_directory(None) / FILE).exists():
         directory = state_directory(None)
-    return lambda: msgspec.json.decode(ask(directory), type=DnsFigures)
+
+    def look() -> DnsFigures:
+        try:
+            return msgspec.json.decode(ask(directory), type=DnsFigures)
+        except msgspec.DecodeError:
+            problem = "answered without figures of a DNS server"
+            raise HomingError(f"{directory / FILE} {problem}; is it just ending, or of another version?") from None
+
+    return look
 
 
 def _by_web(url: str) -> Callable[[], DnsFigures]:

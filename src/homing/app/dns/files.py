@@ -18,6 +18,9 @@ from homing.model.zone import Zone
 SUDDENLY_EMPTY = 10
 """Zone files from which up a folder that lost all of them at once is taken for not mounted (law 1)."""
 
+READINGS = 3
+"""Times that a file is read which somebody writes to meanwhile, before it counts as broken."""
+
 Stamp = tuple[int, ...]
 """What tells one content of a file from another: device, inode, size, times of change in nanoseconds."""
 
@@ -80,7 +83,7 @@ class ZoneFiles:
                 if first != path:
                     problem = f"zone {one.zone.origin} is in {first} too, which is the one served"
                     errors.append(ConfigError(str(path), problem, "remove one of the two files"))
-        return Found(zones, tuple(errors), frozenset(awaited - zones.keys()))
+        return Found(zones, tuple(map(_printable, errors)), frozenset(awaited - zones.keys()))
 
     def _list(self) -> tuple[list[Path], list[ConfigError]]:
         named = {os.path.realpath(path): path for path in reversed(self._files)}
@@ -117,14 +120,28 @@ def _uncollected() -> Generator[None, None, None]:
             gc.enable()
 
 
+def _printable(error: ConfigError) -> ConfigError:
+    """The same, where a file's name is not UTF-8 with its octets escaped: errors go into JSON."""
+    where = os.fsencode(error.where).decode(errors="backslashreplace")
+    return ConfigError(where, error.problem, error.remedy)
+
+
 def _zone_files(directory: Path) -> list[Path]:
     """Files such as ``example.org.zone``; hidden ones belong to editors."""
     with os.scandir(directory) as entries:
         return [
             directory / entry.name
             for entry in entries
-            if entry.name.endswith(SUFFIX) and not entry.name.startswith(".") and not entry.is_dir()
+            if entry.name.endswith(SUFFIX) and not entry.name.startswith(".") and not _is_folder(entry)
         ]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one; a link that leads nowhere counts as a file, which is told to be broken."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _named(path: Path) -> set[Name]:
@@ -135,17 +152,30 @@ def _named(path: Path) -> set[Name]:
         return set()
 
 
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(str(path), "is not a regular file", "name a master file; --zone-dir takes folders")
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
 def _look(path: Path, before: Known | None) -> Known:
     last_good = before.zone if before else None
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(str(path), "is not a regular file", "name a master file; --zone-dir takes folders")
-        # Taken before the file is read: what changes meanwhile is another stamp the next time.
-        stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if before is not None and before.error is None and before.stamp == stamp:
-            return before
-        return Known(stamp, load_zone(path))
+        for _ in range(READINGS):
+            stamp = _stamp(path)
+            if before is not None and before.error is None and before.stamp == stamp:
+                return before
+            try:
+                zone = load_zone(path)
+            except (ConfigError, ModelError):
+                if _stamp(path) == stamp:
+                    raise
+            else:
+                if _stamp(path) == stamp:
+                    return Known(stamp, zone)
+        remedy = "write it beside and rename it, or read again when it is whole"
+        raise ConfigError(str(path), "changes while it is read", remedy)
     except ConfigError as error:
         return Known(None, last_good, error)
     except OSError as error:

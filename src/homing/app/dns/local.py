@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 
@@ -59,16 +60,20 @@ def ask(directory: Path) -> bytes:
     """The document of the server that runs with this state directory. Raises StoreError."""
     try:
         with socket.socket(socket.AF_UNIX) as sock, _short(directory) as path:
+            until = time.monotonic() + PATIENCE
             sock.settimeout(PATIENCE)
             sock.connect(path)
             received = bytearray()
             while chunk := sock.recv(1 << 16):
                 received += chunk
+                sock.settimeout(max(0.001, until - time.monotonic()))
                 if len(received) > MAX_DOCUMENT:
                     raise StoreError(f"{directory / FILE} answers with more than {MAX_DOCUMENT} octets")
             return bytes(received)
     except PermissionError:
         raise StoreError(f"{directory / FILE} is for its owner only; ask as that user, or by --web") from None
+    except TimeoutError:
+        raise StoreError(f"{directory / FILE} did not answer within {PATIENCE:g} s; is the server very busy?") from None
     except OSError:
         raise StoreError(
             f"no DNS server runs with state directory {directory}; name its directory with --state, or ask by --web"

@@ -27,7 +27,7 @@ ATTEMPTS = 8
 """NOTIFYs sent for one change; the secondary's refresh timer does the rest (RFC 1996, section 3.6)."""
 
 AT_ONCE = 64
-"""NOTIFYs under way at a time."""
+"""NOTIFYs under way at a time, and as many to secondaries that were silent the last time."""
 
 _DONE = (Rcode.NOERROR, Rcode.NOTIMP)
 """NOTIMP: a secondary that knows no NOTIFY, so another would not help (RFC 1996, section 3.12)."""
@@ -80,6 +80,8 @@ class Notifier:
         self._told: dict[tuple[Secondary, Name], Told] = {}
         self._tasks: dict[tuple[Secondary, Name], asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._patient_turns = asyncio.Semaphore(AT_ONCE)
+        self._silent: set[tuple[str, int]] = set()
         self._unlisten = authority.listen(self._changed)
 
     @property
@@ -141,10 +143,7 @@ class Notifier:
         await self._clock.sleep(DEBOUNCE)
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         for attempt in range(1, ATTEMPTS + 1):
-            async with self._turns:
-                # Counted before it is sent: a change from now on needs a NOTIFY of its own.
-                self._told[key] = replace(self._told[key], attempts=attempt)
-                rcode = await send_notify(secondary, self._soas[origin], self._clock, self._chance)
+            rcode = await self._send(secondary, origin, attempt)
             self._told[key] = replace(self._told[key], rcode=rcode)
             if self._told[key].is_acknowledged:
                 break
@@ -153,6 +152,24 @@ class Notifier:
                 await self._clock.sleep(backoff.seconds(self._chance))
         if self._on_told is not None:
             self._on_told(secondary, origin, self._told[key])
+
+    async def _send(self, secondary: Secondary, origin: Name, attempt: int) -> int | None:
+        """Send once it is its turn; who was silent waits among its like, so that it holds up nobody else."""
+        host = (secondary.host, secondary.port)
+        while True:
+            was_silent = host in self._silent
+            async with self._patient_turns if was_silent else self._turns:
+                if host in self._silent and not was_silent:
+                    continue
+                # Counted before it is sent: a change from now on needs a NOTIFY of its own.
+                key = (secondary, origin)
+                self._told[key] = replace(self._told[key], attempts=attempt)
+                rcode = await send_notify(secondary, self._soas[origin], self._clock, self._chance)
+                if rcode is None:
+                    self._silent.add(host)
+                else:
+                    self._silent.discard(host)
+                return rcode
 
 
 async def send_notify(secondary: Secondary, soa: RRset, clock: Clock, chance: random.Random) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 
@@ -23,6 +23,9 @@ PATIENCE = 3.0
 
 FIRST_PATIENCE = 1.0
 """Seconds it has when a start waits for it."""
+
+ASKED_AT_ONCE = 256
+"""Questions under way at a time when a start asks all secondaries, each with a socket."""
 
 _MAX_ANSWER = 4096
 
@@ -103,23 +106,44 @@ async def ask_serial(
     return None
 
 
-async def greatest_serial(
-    secondaries: Iterable[Secondary], origin: Name, clock: Clock, chance: random.Random
-) -> int | None:
-    """The greatest serial (RFC 1982) of a zone that one of the secondaries says to have; None when none says any.
+async def heard_serials(
+    secondaries: Mapping[Name, Iterable[Secondary]], clock: Clock, chance: random.Random, patience: float
+) -> dict[Name, list[int]]:
+    """The serials that the secondaries of some zones serve, as far as they answer within ``patience`` seconds.
 
-    All are asked at once, twice at most; takes up to 2 s.
+    Each is asked twice at most, and each server for itself: one that is silent holds up no other.
     """
-    servers = tuple(secondaries)
-    found: list[int] = []
-    for _ in range(2):
-        asked = await asyncio.gather(*(ask_serial(server, origin, clock, chance, FIRST_PATIENCE) for server in servers))
-        found += [serial for serial in asked if serial is not None]
-        servers = tuple(server for server, serial in zip(servers, asked, strict=True) if serial is None)
-        if not servers:
-            break
+    heard: dict[Name, list[int]] = {}
+    zones: dict[Secondary, list[Name]] = {}
+    for origin, servers in secondaries.items():
+        for secondary in servers:
+            zones.setdefault(secondary, []).append(origin)
+
+    async def ask(secondary: Secondary, origins: Iterator[Name]) -> None:
+        for origin in origins:
+            for _ in range(2):
+                serial = await ask_serial(secondary, origin, clock, chance, FIRST_PATIENCE)
+                if serial is not None:
+                    heard.setdefault(origin, []).append(serial)
+                    break
+
+    asking: list[asyncio.Future[None]] = []
+    for secondary, origins in zones.items():
+        left = iter(origins)  # shared by those who ask the same server
+        at_once = min(len(origins), max(1, ASKED_AT_ONCE // len(zones)))
+        asking += [asyncio.ensure_future(ask(secondary, left)) for _ in range(at_once)]
+    if asking:
+        _, late = await asyncio.wait(asking, timeout=patience)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    return heard
+
+
+def greatest_serial(serials: Iterable[int]) -> int | None:
+    """The greatest by RFC 1982, so that none is ahead; None for no serials."""
     greatest: int | None = None
-    for serial in found:
+    for serial in serials:
         if greatest is None or serial_gt(serial, greatest):
             greatest = serial
     return greatest
