@@ -73,7 +73,7 @@ def transfer_policy(loaded: Loaded) -> ReadPolicy:
         for spec, (text, given) in zip(build_zones(loaded), loaded.settings.zones.items(), strict=True)
     }
     catalog = _catalog(dns.catalog, f"{here}.catalog")
-    if catalog in zones:
+    if catalog is not None and catalog in zones:
         raise ConfigError(f"{here}.catalog", f"{catalog.text} is a zone itself", 'name it like "catalog.invalid"')
     return _reader(keys, common, zones, catalog)
 
