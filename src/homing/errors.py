@@ -7,6 +7,7 @@ HomingError
 ├── ResolveError           a host name has no address, or the resolver does not say
 ├── ObservationError       one observer could not say the address
 ├── ListenError            an address and port cannot be listened on
+├── WorkerError            a process that answers cannot be started
 ├── StoreError             the state directory cannot be used
 │   └── StateLocked        another Homing holds it
 └── ProviderError          a provider did not do what was asked
@@ -74,6 +75,15 @@ class ListenError(HomingError):
         super().__init__(f"{service}: cannot listen on {address} port {port}: {reason}; {remedy}")
         self.address = address
         self.port = port
+        self.reason = reason
+        self.remedy = remedy
+
+
+class WorkerError(HomingError):
+    """A process that answers DNS queries cannot be started, or its server was closed meanwhile."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"DNS workers cannot be started: {reason}; {remedy}")
         self.reason = reason
         self.remedy = remedy
 

@@ -13,7 +13,7 @@ BACKLOG = 128
 """Connections that may wait to be accepted."""
 
 RECEIVE_BUFFER = 256 << 10
-"""Octets of queries that the kernel may hold for a UDP socket while nobody reads: in a flood more would only age there."""
+"""Octets of queries that the kernel may hold for a UDP socket while nobody reads; more would age in a flood."""
 
 _PORT_ATTEMPTS = 16
 """For port 0: how often to look for a port that is free for both UDP and TCP."""
@@ -36,9 +36,14 @@ class Bound:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
-        host, port = self.udp[0].getsockname()[:2]
-        return host, port
+        """Host and port; the host of a link-local address says its interface."""
+        host, port, *rest = self.udp[0].getsockname()
+        if not rest or not rest[1] or "%" in host:
+            return host, port
+        try:
+            return f"{host}%{socket.if_indextoname(rest[1])}", port
+        except OSError:  # the interface is gone
+            return f"{host}%{rest[1]}", port
 
     def close(self) -> None:
         """Close them all."""

@@ -18,7 +18,6 @@ from homing.dns.tcp import Connections, TcpLimits
 from homing.dns.transfers.primary import Primary
 from homing.dns.udp import UdpListener
 from homing.effects.clock import Clock, SystemClock
-from homing.errors import ListenError
 
 _CLOSE_PATIENCE = 0.5
 """Seconds that clients get to take their last responses."""
@@ -89,23 +88,22 @@ class DnsServer:
     async def listen(self, addresses: Iterable[tuple[str, int]]) -> None:
         """Listen on all of these (host, port) pairs, UDP and TCP; hosts are IP addresses, port 0 takes a free one.
 
-        Raises ListenError, and then listens on none of them.
+        Raises ListenError, and WorkerError where no worker starts; then it listens on none of them.
         """
         opened: dict[tuple[str, int], Bound] = {}
         try:
             for host, port in addresses:
                 opened[host, port] = bind(host, port, max(1, self._workers))
-        except ListenError:
+            udp = self._udp or await self._start()
+            for key in tuple(opened):
+                tcp = await asyncio.get_running_loop().create_server(self._connections.new, sock=opened[key].tcp)
+                bound = opened.pop(key)
+                self._numbers += 1
+                self._listening[key] = _Listening(self._numbers, bound, tcp)
+                udp.serve(self._numbers, bound.udp)
+        finally:
             for bound in opened.values():
                 bound.close()
-            raise
-        if self._udp is None:
-            self._udp = await self._start()
-        for key, bound in opened.items():
-            self._numbers += 1
-            tcp = await asyncio.get_running_loop().create_server(self._connections.new, sock=bound.tcp)
-            self._listening[key] = _Listening(self._numbers, bound, tcp)
-            self._udp.serve(self._numbers, bound.udp)
 
     async def leave(self, addresses: Iterable[tuple[str, int]]) -> None:
         """Listen on these pairs, as they were given to ``listen``, no longer; open connections stay."""
@@ -114,6 +112,7 @@ class DnsServer:
             gone.tcp.close()
             assert self._udp is not None  # noqa: S101 - it listens
             self._udp.leave(gone.number)
+        await self.synced()  # the workers too have let go of the ports
 
     async def synced(self) -> None:
         """Wait until every worker answers from the zones of now."""
@@ -134,15 +133,18 @@ class DnsServer:
 
     async def _start(self) -> Pool | UdpListener:
         if not self._workers:
-            return UdpListener(
+            self._udp = UdpListener(
                 self._authority, stats=self._stats, setup=self._setup, clock=self._clock, turned=self._answer
             )
+            return self._udp
         pool = Pool(
             self._authority, self._workers, stats=self._stats, setup=self._setup, clock=self._clock, turned=self._turned
         )
+        self._udp = pool
         try:
             await pool.start()
         except BaseException:
+            self._udp = None
             await pool.aclose()
             raise
         return pool

@@ -15,24 +15,24 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from homing.dns.engine.answers import Answers, Cached, Client
+from homing.dns.engine.answers import Answers, Client
 from homing.dns.stats import Event
 
-BATCH = 64
+BATCH = 128
 """Packets taken from a socket at a time."""
 
 MAX_QUERY = 2048
 """Octets read of one packet; a longer one counts as cut off, which is a format error."""
 
-_SLOT = 2048
-"""Octets kept for a packet and then its response; none over UDP is longer than 1232 (RFC 6891)."""
+_SLOT = 2048 + 64
+"""Octets kept for a packet and then its response; no power of two, else slots meet in one corner of the cache."""
 
 _ID = 2
 
-_TAKE = tuple(struct.Struct(f"{max(size - _ID, 0)}s").unpack_from for size in range(_SLOT + 1))
+_TAKE = tuple(struct.Struct(f"{max(size - _ID, 0)}s").unpack_from for size in range(MAX_QUERY + 1))
 """By the length of a packet: takes what is behind its id."""
 
-_PUT = tuple(struct.Struct(f"{size}s").pack_into for size in range(_SLOT - _ID + 1))
+_PUT = tuple(struct.Struct(f"{size}s").pack_into for size in range(MAX_QUERY - _ID + 1))
 """By the length of a response without its id: puts it into a buffer."""
 
 
@@ -100,6 +100,10 @@ class PlainSocket:
         """Whom to answer."""
         return self._client
 
+    def addresses(self) -> tuple[bytes, ...]:
+        """The client's IP address."""
+        return (self.packed(0),)
+
     def packed(self, slot: int) -> bytes:
         """The client's IP address."""
         return ipaddress.ip_address(self._client[0].partition("%")[0]).packed
@@ -126,21 +130,21 @@ class _Mmsghdr(ctypes.Structure):
 
 
 _HEADER = ctypes.sizeof(_Mmsghdr)
-_NAMES = {
-    socket.AF_INET: (16, 4, struct.Struct("4s").unpack_from),
-    socket.AF_INET6: (28, 8, struct.Struct("16s").unpack_from),
-}
-"""By family: octets of a socket address, where the IP address stands in it, and what takes that out."""
 _NAME_SLOT = 32
+_NAMES = {
+    socket.AF_INET: (16, 4, struct.Struct("4s").unpack_from, struct.Struct("4x4s24x" * BATCH).unpack_from),
+    socket.AF_INET6: (28, 8, struct.Struct("16s").unpack_from, struct.Struct("8x16s8x" * BATCH).unpack_from),
+}
+"""By family: octets of a socket address, where the IP address stands in it, what takes one out, and all."""
 
 
 class BatchSocket:
-    """Up to 64 packets a system call. Each has a slot for its octets, then its response, and one for its client."""
+    """Up to ``BATCH`` packets a system call. Each has a slot for its octets, then its response; one for its client."""
 
     def __init__(self, sock: socket.socket, answers: Answers) -> None:
         self._socket = sock
         self._answers = answers
-        self._name_size, self._address_at, self._take_address = _NAMES[sock.family]
+        self._name_size, self._address_at, self._take_address, self._take_addresses = _NAMES[sock.family]
         self._buffer, buffer = _memory(BATCH * _SLOT)
         self._names, names = _memory(BATCH * _NAME_SLOT)
         self._recv_iov, recv_iov = _vectors(buffer)
@@ -158,14 +162,24 @@ class BatchSocket:
         count: int = self._recvmmsg(*self._recv_call, self._flags, None)
         if count <= 0:
             return 0
-        answers, buffer, sizes = self._answers, self._buffer, self._sizes
+        answers = self._answers
         answers.begin(self, count)
-        found: Callable[[bytes], Cached | None] = answers.cache.get
-        miss, take, put = answers.answer, _TAKE, _PUT
-        if answers.guarded:
-            found, miss = _nothing, answers.one
-        silent: list[int] | None = None
-        slot, offset = 0, _ID
+        if answers.patience > 0 and not answers.guarded:
+            silent = self._answer_cached(count)
+        else:
+            silent = self._answer_all(count, answers.one if answers.guarded else answers.answer)
+        start = 0
+        for gap in (*silent, count):
+            self._flush(start, gap)
+            start = gap + 1
+        return count
+
+    def _answer_cached(self, count: int) -> list[int]:
+        """Answer a batch, from the cache what is there; the slots that get no response."""
+        answers, buffer, sizes = self._answers, self._buffer, self._sizes
+        found, miss, take, put = answers.cache.get, answers.answer, _TAKE, _PUT
+        silent: list[int] = []
+        slot, offset, misses = 0, _ID, 0
         for length in self._lengths[:count].tolist():
             query: bytes = take[length](buffer, offset)[0]
             entry = found(query)
@@ -173,25 +187,35 @@ class BatchSocket:
                 entry.uses += 1
                 message: bytes | None = entry.message
             else:
+                misses += 1
                 message = miss(query, slot)
             if message is not None:
                 size = len(message)
                 put[size](buffer, offset, message)
                 sizes[slot] = size + _ID
-            elif silent is None:
-                silent = [slot]
             else:
                 silent.append(slot)
             slot += 1  # noqa: SIM113 - enumerate makes a tuple for each
             offset += _SLOT
-        if silent is None:
-            self._flush(0, count)
-        else:
-            start = 0
-            for gap in (*silent, count):
-                self._flush(start, gap)
-                start = gap + 1
-        return count
+        answers.end(count, misses)
+        return silent
+
+    def _answer_all(self, count: int, answer: Callable[[bytes, int], bytes | None]) -> list[int]:
+        """The same where the cache is of no use."""
+        buffer, sizes, take, put = self._buffer, self._sizes, _TAKE, _PUT
+        silent: list[int] = []
+        slot, offset = 0, _ID
+        for length in self._lengths[:count].tolist():
+            message = answer(take[length](buffer, offset)[0], slot)
+            if message is not None:
+                size = len(message)
+                put[size](buffer, offset, message)
+                sizes[slot] = size + _ID
+            else:
+                silent.append(slot)
+            slot += 1  # noqa: SIM113 - enumerate makes a tuple for each
+            offset += _SLOT
+        return silent
 
     def send(self, packet: bytes, client: Client) -> None:
         """Send a response that was found elsewhere."""
@@ -200,6 +224,10 @@ class BatchSocket:
     def ident(self, slot: int) -> bytes:
         """The id of a packet."""
         return bytes(self._buffer[slot * _SLOT : slot * _SLOT + _ID])
+
+    def addresses(self) -> tuple[bytes, ...]:
+        """The IP addresses of all clients."""
+        return self._take_addresses(self._names)
 
     def packed(self, slot: int) -> bytes:
         """The IP address of a client."""
@@ -228,10 +256,6 @@ class BatchSocket:
                 start += 1
 
 
-def _nothing(query: bytes) -> None:
-    """A cache that is not to be used."""
-
-
 def _memory(size: int) -> tuple[bytearray, int]:
     """Memory that stays where it is, and where that is."""
     held = bytearray(size)
@@ -240,7 +264,7 @@ def _memory(size: int) -> tuple[bytearray, int]:
 
 def _vectors(buffer: int) -> tuple[Any, int]:
     """For each slot where its octets are, and the address of all that."""
-    vectors = (_Iovec * BATCH)(*(_Iovec(buffer + slot * _SLOT, _SLOT) for slot in range(BATCH)))
+    vectors = (_Iovec * BATCH)(*(_Iovec(buffer + slot * _SLOT, MAX_QUERY) for slot in range(BATCH)))
     return vectors, ctypes.addressof(vectors)
 
 

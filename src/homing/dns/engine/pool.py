@@ -19,20 +19,25 @@ from homing.dns.engine.setup import Setup
 from homing.dns.stats import Event, Stats
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
-from homing.errors import ModelError
+from homing.errors import ModelError, WorkerError
 
 log = get_logger("dns")
 
 HANG = 5.0
-"""Seconds within which a worker acts on what it is told; then it is replaced."""
+"""Seconds within which a worker acts on what it is told; then it is replaced. In half of that it is told something."""
 
 LOAD = 120.0
 """The same for all zones, at its start."""
 
 BACKLOG = 256 << 20
-"""Octets that may wait for a worker; with more it counts as hanging."""
+"""Octets that may wait for a worker beside all zones at its start; with more it counts as hanging."""
+
+ATTEMPTS = 4
+"""Ends of a worker before it had the zones after which a start is given up; a running server goes on trying."""
 
 _TICK = 0.25
+_FAREWELL = 0.5
+"""Seconds that a worker has to end by itself."""
 _RESTS = (0.0, 0.1, 0.5, 2.0, 5.0)
 """Seconds before a worker is started again, by how many in a row lived shorter than ``_YOUNG`` seconds."""
 _YOUNG = 10.0
@@ -59,6 +64,10 @@ class Pool:
         self._sockets: dict[int, Sequence[socket.socket]] = {}
         self._workers: list[_Worker | None] = [None] * count
         self._keepers: list[asyncio.Task[None]] = []
+        self._failed = [0] * count
+        """How often in a row each worker ended before it had the zones."""
+        self._failure = ""
+        self._closed = False
         self._unlisten: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
 
@@ -68,19 +77,24 @@ class Pool:
         return tuple(worker.pid for worker in self._workers if worker is not None)
 
     async def start(self) -> None:
-        """Start the workers and wait until each has the zones."""
+        """Start the workers and wait until each has the zones. Raises WorkerError when one cannot, or on ``aclose``."""
         self._unlisten = self._authority.listen(self._tell)
         self._keepers = [asyncio.create_task(self._keep(index)) for index in range(len(self._workers))]
-        await self.synced()
+        while not all(worker is not None and worker.is_synced for worker in self._workers):
+            if max(self._failed) >= ATTEMPTS:
+                raise WorkerError(self._failure, "look at what it wrote, and at the limits on memory and processes")
+            await self._progress()
 
     async def synced(self) -> None:
-        """Wait until every worker has acted on all that it was told so far."""
-        while not all(worker is not None and worker.is_synced for worker in self._workers):
-            self._changed.clear()
-            for keeper in self._keepers:
-                if keeper.done():
-                    keeper.result()
-            await self._changed.wait()
+        """Wait until no worker is behind what it was told so far; one that is being replaced says nothing old."""
+        while any(worker is not None and not worker.is_synced for worker in self._workers):
+            await self._progress()
+
+    async def _progress(self) -> None:
+        if self._closed:
+            raise WorkerError("the server is closed", "start it again")
+        self._changed.clear()
+        await self._changed.wait()
 
     def serve(self, number: int, sockets: Sequence[socket.socket]) -> None:
         """Have sockets answered, one by each worker; the pool closes them when it ends."""
@@ -104,7 +118,10 @@ class Pool:
 
     async def aclose(self) -> None:
         """End the workers."""
-        self._unlisten()
+        self._closed = True
+        self._changed.set()
+        unlisten, self._unlisten = self._unlisten, lambda: None
+        unlisten()
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -123,12 +140,19 @@ class Pool:
         young = 0
         while True:
             began = self._clock.monotonic()
-            async with self._running(index) as worker:
-                reason = await worker.ended()
+            try:
+                async with self._running(index) as worker:
+                    reason = await worker.ended()
+                    self._failed[index] = 0 if worker.has_zones else self._failed[index] + 1
+            except OSError as error:  # no process, memory or descriptor to be had just now
+                reason = error.strerror or str(error)
+                self._failed[index] += 1
             young = young + 1 if self._clock.monotonic() - began < _YOUNG else 0
             rest = _RESTS[min(young, len(_RESTS) - 1)]
+            self._failure = reason
             self._stats.events[Event.WORKER_REPLACED] += 1
             log.error("DNS worker ended, starting another", worker=index, reason=reason, seconds=rest)
+            self._changed.set()
             await self._clock.sleep(rest)
 
     @contextlib.asynccontextmanager
@@ -136,15 +160,17 @@ class Pool:
         turn = functools.partial(self._turn, index)
         worker = await _Worker.start(self._clock, self._changed.set, self._stats.add, turn)
         try:
-            worker.send(frame(Kind.ZONES, (self._setup.data(), zones_data(self._authority.zones))))
+            worker.begin(frame(Kind.ZONES, (self._setup.data(), zones_data(self._authority.zones))))
             for number, sockets in self._sockets.items():
                 worker.send(frame(Kind.LISTEN, number), sockets[index])
             self._workers[index] = worker
             yield worker
         finally:
             self._workers[index] = None
-            await worker.aclose()
-            self._changed.set()
+            try:
+                await worker.aclose()
+            finally:
+                self._changed.set()
 
     def _turn(self, index: int, number: int, packet: bytes, client: Client) -> None:
         if number in self._sockets:
@@ -173,6 +199,7 @@ class _Worker:
         self._frames = Frames(MAX_REPORT)
         self._queue: asyncio.Queue[tuple[bytes, socket.socket | None]] = asyncio.Queue()
         self._queued = 0
+        self._bound = BACKLOG
         self._sent = self._done = 0
         self._since = clock.monotonic()
         """When the oldest frame not acted on was sent, or when the last was acted on."""
@@ -224,13 +251,28 @@ class _Worker:
         """Whether it has acted on all that it was told."""
         return self._sent > 0 and self._done == self._sent
 
+    @property
+    def has_zones(self) -> bool:
+        """Whether it has acted on the first thing it was told."""
+        return self._done > 0
+
+    def begin(self, zones: bytes) -> None:
+        """Tell it the zones, of any size."""
+        self._bound += len(zones)
+        self.send(zones)
+
     def send(self, told: bytes, sock: socket.socket | None = None) -> None:
         """Tell it something, with a socket if one belongs to it."""
+        try:  # a copy: the socket may be closed before its turn to be sent comes
+            given = sock.dup() if sock is not None else None
+        except OSError as error:
+            self._fault = f"it cannot be given a socket: {error.strerror}"
+            return
         if self._done == self._sent:
             self._since = self._clock.monotonic()
         self._sent += 1
         self._queued += len(told)
-        self._queue.put_nowait((told, sock))
+        self._queue.put_nowait((told, given))
 
     async def ended(self) -> str:
         """Wait until the process ended or hangs; why."""
@@ -239,37 +281,47 @@ class _Worker:
             while not exited.done():
                 await asyncio.wait([exited], timeout=_TICK)
                 patience = HANG if self._done else LOAD
-                late = self._done < self._sent and self._clock.monotonic() - self._since > patience
-                if late or self._queued > BACKLOG:
-                    return f"it hangs: told {self._sent} times, acted on {self._done}"
+                quiet = self._clock.monotonic() - self._since
                 if self._fault:
                     return self._fault
+                if (self._done < self._sent and quiet > patience) or self._queued > self._bound:
+                    return f"it hangs: told {self._sent} times, acted on {self._done}"
+                if self.is_synced and quiet > HANG / 2:
+                    self.send(frame(Kind.REPORT))  # is it there still?
         finally:
             exited.cancel()
         code = self._process.returncode or 0
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
     async def aclose(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it does, and when this is cancelled too."""
         self._loop.remove_reader(self._control.fileno())
         self._loop.remove_reader(self._forward.fileno())
-        self._sender.cancel()
-        await asyncio.gather(self._sender, return_exceptions=True)
-        self._control.close()
-        self._forward.close()
         try:
-            async with asyncio.timeout(0.5):
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+        finally:
+            self._control.close()
+            self._forward.close()
+            while not self._queue.empty():
+                _, given = self._queue.get_nowait()
+                if given is not None:
+                    given.close()
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_FAREWELL):
+                        await self._process.wait()
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
                 await self._process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
 
     async def _send_all(self) -> None:
         with contextlib.suppress(OSError):  # it ended; ``ended`` tells
             while True:
                 told, sock = await self._queue.get()
-                begun = await self._send_with(told, sock) if sock is not None else 0
+                with sock or contextlib.nullcontext():
+                    begun = await self._send_with(told, sock) if sock is not None else 0
                 await self._loop.sock_sendall(self._control, told[begun:])
                 self._queued -= len(told)
 
@@ -320,5 +372,9 @@ class _Worker:
             if not data:
                 self._loop.remove_reader(self._forward.fileno())
                 return
-            number, client, packet = marshal.loads(data)  # noqa: S302 - from a process we started
+            try:
+                number, client, packet = marshal.loads(data)  # noqa: S302 - from a process we started
+            except (ValueError, TypeError, EOFError) as error:
+                self._fault = f"it sent what cannot be read: {error}"
+                return
             self._turn(number, packet, client)

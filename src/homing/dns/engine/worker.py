@@ -27,6 +27,9 @@ from homing.dns.stats import Event
 _SETTLE = 1.0
 """Seconds between two reports of what was counted."""
 
+_SPELL = 0.08
+"""Seconds that frames are acted on before packets get their turn."""
+
 _READ = 1 << 18
 _MAX_SOCKETS = 64
 """Sockets that may come along with what is read at once."""
@@ -49,20 +52,24 @@ class Worker:
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         self._done = 0
+        self._is_behind = False
+        """Whether there are frames that it had no time for yet."""
         self._settle_at = time.monotonic() + _SETTLE
 
     def run(self) -> None:
         """Answer until the main process closes the control socket.
 
-        Frames are acted on before packets are read, so no packet is answered from zones known to be old.
+        Frames are acted on before packets are read, so no packet is answered from zones known to be old; but when there
+        is more to do than clients can wait for, they get their turn in between.
         """
         control, poll, by_fd, clock = self._control.fileno(), self._poll.poll, self._by_fd, time.monotonic
         wait = _SETTLE * 1000
         while True:
-            ready = poll(wait)
-            for fd, _ in ready:
-                if fd == control and not self._follow():
-                    return
+            ready = poll(0 if self._is_behind else wait)
+            if self._is_behind:
+                self._act_on(b"")
+            elif any(fd == control for fd, _ in ready) and not self._follow():
+                return
             for fd, _ in ready:
                 served = by_fd.get(fd)
                 if served is not None:
@@ -77,6 +84,12 @@ class Worker:
         if not data:
             return False
         self._arrived += (socket.socket(fileno=fd) for fd in fds)
+        self._act_on(data)
+        return True
+
+    def _act_on(self, data: bytes) -> None:
+        until, before = time.monotonic() + _SPELL, self._done
+        self._is_behind = False
         changes: list[tuple[Zones, Change]] = []
         for kind, body in self._frames.feed(data):
             if kind is Kind.CHANGE:
@@ -86,9 +99,12 @@ class Worker:
                 self._take(changes)
                 self._act(kind, body)
             self._done += 1
+            if time.monotonic() >= until:
+                self._is_behind = True
+                break
         self._take(changes)
-        self._say(Kind.DONE, self._done)
-        return True
+        if self._done > before:
+            self._say(Kind.DONE, self._done)
 
     def _take(self, changes: list[tuple[Zones, Change]]) -> None:
         """Answer from the zones after these changes.
@@ -150,7 +166,9 @@ class Worker:
 
 def main() -> None:
     """Run as ``python -m homing.dns.engine.worker CONTROL FORWARD``, the numbers of two inherited sockets."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process ends its workers
+    # Ctrl-C and a closed terminal reach the whole group, but it is the main process that ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     control, forward = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     with control, forward, contextlib.suppress(ConnectionError):
         Worker(control, forward).run()
