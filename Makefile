@@ -64,7 +64,8 @@ bench-dns: $(DEV) ## the DNS server beside Knot, NSD, BIND and CoreDNS: processo
 	@tests/install-peers
 	@$(BIN)/python -m bench.dns.run $(ARGS)
 
-soak: $(DEV) ## ten minutes of queries at full rate while the zone changes: no wrong answer, none lost, memory level
+soak: $(DEV) ## a million broken packets, and ten minutes of queries at full rate while the zone changes: no wrong answer, none lost, memory level
+	@HOMING_FUZZ_PACKETS=1000000 $(BIN)/pytest -q tests/dns/test_fuzz.py tests/dns/test_fuzz_fast.py
 	@$(BIN)/python -m bench.dns.soak $(ARGS)
 
 clean: ## forget the environment and the state of `make run`

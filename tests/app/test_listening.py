@@ -55,13 +55,12 @@ async def main(workers):
     server = DnsServer(full(), workers=workers)
     async with listening(server, [("", 5353)], SystemClock()):
         print(*[await source(host) for host in ("127.0.0.1", "192.0.2.1", "192.0.2.2", "2001:db8::1")])
-        before = len(server.addresses)
         ip("address", "add", "198.51.100.9/24", "dev", "x0")
-        await until(lambda: len(server.addresses) == before + 1)
+        await until(lambda: ("198.51.100.9", 5353) in server.addresses)
         await server.synced()
         print(await source("198.51.100.9"))
         ip("address", "del", "192.0.2.2/24", "dev", "x0")
-        await until(lambda: len(server.addresses) == before)
+        await until(lambda: ("192.0.2.2", 5353) not in server.addresses)
         print(("192.0.2.2", 5353) in server.addresses, await source("192.0.2.1"))
     await server.aclose()
 
@@ -78,6 +77,33 @@ def test_a_reply_leaves_from_the_address_asked_and_new_addresses_are_answered(wo
         "198.51.100.9",
         "False 192.0.2.1",
     ]
+
+
+LINK_LOCAL = """
+async def main(workers):
+    ip("link", "set", "lo", "up")
+    ip("link", "add", "x0", "type", "bridge")
+    ip("link", "set", "x0", "up")
+    ip("address", "add", "fe80::53/64", "dev", "x0", "nodad")
+    server = DnsServer(full(), workers=workers)
+    async with listening(server, [("", 5353)], SystemClock()):
+        print(*sorted(host for host, _ in server.addresses if host.startswith("fe80::53")))
+        told = await source("fe80::53%x0")
+        print(told.partition("%")[0])
+        ip("link", "del", "x0")
+        await until(lambda: not any("fe80" in host for host, _ in server.addresses))
+    await server.aclose()
+
+asyncio.run(main({workers}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_link_local_addresses_are_served_and_told_with_their_interface(workers: int) -> None:
+    """Such an address means nothing without its interface; queries to it are answered from it, until it is gone."""
+    code = PROGRAM[: PROGRAM.index("async def main")] + LINK_LOCAL.replace("{workers}", str(workers))
+    assert in_a_namespace(code) == ["fe80::53%x0", "fe80::53"]
 
 
 async def test_one_address_in_use_does_not_keep_the_others() -> None:

@@ -34,6 +34,21 @@ async def test_a_question_passes_a_transfer_that_waits_for_its_turn() -> None:
         writer.close()
 
 
+async def test_costly_questions_of_one_client_hold_nobody_up() -> None:
+    """Many questions for thousands of addresses, sent at once, let another client's question pass."""
+    async with primary(BY_NETWORK) as peer:
+        crowd = [connected(peer.server, (peer.host, peer.port)) for _ in range(2)]
+        (costly, greedy), (reader, writer) = [await one for one in crowd]
+        greedy.write(framed(query("crowd.example.net", "AAAA")) * 16)
+        writer.write(framed(query("www.example.net")))
+        assert (await read_reply(reader)).rcode() == dns.rcode.NOERROR
+        assert peer.seen.total() < 3 + 16  # two of them to connect, and one of its own
+        for _ in range(16):
+            assert len((await read_reply(costly)).answer[0]) > 2000
+        greedy.close()
+        writer.close()
+
+
 async def test_a_connection_waits_for_so_many_transfers_and_no_more() -> None:
     """Behind eight that wait nothing more is answered; when their time is up the connection ends."""
     clock = ManualClock()

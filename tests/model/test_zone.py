@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,3 +115,15 @@ def test_contradictions_are_refused() -> None:
     for wrong in ([a, a], [a, cname], [rrset(parse_name("example.com"), RRType.A, 30, [b"\x01\x02\x03\x04"])]):
         with pytest.raises(ModelError):
             zone(ORIGIN, 1, SOA, wrong)
+
+
+def test_thousands_of_names_leave_in_one_pass() -> None:
+    """What many names leaving costs grows with their number, not with its square; empty names above go along."""
+    origin = parse_name("large.test")
+    names = [parse_name(f"www.n{n}.large.test") for n in range(4000)]
+    start = zone(origin, 1, SOA, [rrset(name, RRType.A, 60, [bytes(4)]) for name in names])
+    began = time.process_time()
+    found, gone = amend(start, {(name, int(RRType.A)): None for name in names[1:]})
+    assert time.process_time() - began < 0.5
+    assert len(gone.removed) == 3999
+    assert set(found.nodes) == {origin, names[0], parse_name("n0.large.test")}

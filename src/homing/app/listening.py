@@ -124,8 +124,8 @@ class Listening:
 
     async def _leave(self, pairs: Iterable[Pair]) -> None:
         gone = set(pairs)
-        await self._server.leave(gone)
         self._open -= gone
+        await self._server.leave(gone)
 
     def _wanted(self) -> set[Pair]:
         return {*self._fixed, *((host, port) for host in (_hosts() if self._ports else ()) for port in self._ports)}

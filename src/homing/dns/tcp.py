@@ -25,6 +25,9 @@ _FRAME = 2
 _BATCH = 16
 """Queries of one connection answered before the others get their turn."""
 
+_BATCH_OCTETS = 64 * 1024
+"""Octets of responses after which they get it too: thousands of addresses at one name take milliseconds."""
+
 _MAX_TRANSFERS = 8
 """Transfers that a connection may wait for; beyond that no more of its queries are answered before one has ended."""
 
@@ -152,6 +155,7 @@ class _Connection(asyncio.Protocol):
         self._host = ""
         self._address = b""
         self._received = bytearray()
+        self._written = 0
         self._stalled = False
         self._scheduled = False
         self._ending = False
@@ -249,7 +253,10 @@ class _Connection(asyncio.Protocol):
 
     def _answer_some(self, transport: asyncio.Transport) -> bool:
         """Answer complete queries; whether there may be more."""
+        self._written = 0
         for _ in range(_BATCH):
+            if self._written >= _BATCH_OCTETS:
+                return True
             if self._stalled or transport.is_closing() or len(self._transfers) >= _MAX_TRANSFERS:
                 return True
             query = self._next()
@@ -329,6 +336,7 @@ class _Connection(asyncio.Protocol):
 
     def _write(self, transport: asyncio.Transport, message: bytes) -> None:
         self._touch()
+        self._written += _FRAME + len(message)
         transport.write(len(message).to_bytes(2) + message)
 
 

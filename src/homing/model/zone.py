@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -171,8 +172,7 @@ def amend(old: Zone, changes: Mapping[tuple[Name, int], RRset | None]) -> tuple[
             if above in nodes:
                 break
             nodes[above] = _NOTHING
-    for name in dict.fromkeys(item.name for item in removed):
-        _prune(nodes, name, old.origin)
+    _prune(nodes, dict.fromkeys(item.name for item in removed), old.origin)
     serial = serial_add(old.serial, 1)
     return Zone(old.origin, serial, old.soa, MappingProxyType(nodes)), ZoneDiff(tuple(removed), tuple(added))
 
@@ -180,12 +180,16 @@ def amend(old: Zone, changes: Mapping[tuple[Name, int], RRset | None]) -> tuple[
 _NOTHING: Mapping[int, RRset] = MappingProxyType({})
 
 
-def _prune(nodes: dict[Name, Mapping[int, RRset]], name: Name, origin: Name) -> None:
-    """Take a name out when it has neither RRsets nor names below, then the empty names above it likewise."""
-    for each in (name, *_between(name, origin)):
-        if each == origin or nodes.get(each, True):
-            return
-        key, depth = each.key, len(each.key)
-        if any(len(other.key) > depth and other.key[-depth:] == key for other in nodes):
-            return
-        del nodes[each]
+def _prune(nodes: dict[Name, Mapping[int, RRset]], names: Iterable[Name], origin: Name) -> None:
+    """Take out names that have neither RRsets nor names below, then the empty names above them likewise."""
+    empty = [name for name in names if name != origin and not nodes.get(name, True)]
+    if not empty:
+        return
+    watched = {each.key for name in empty for each in (name, *_between(name, origin))}
+    below = Counter(above for other in nodes if (above := other.key[1:]) in watched)
+    for name in empty:
+        for each in (name, *_between(name, origin)):
+            if nodes.get(each, True) or below[each.key]:
+                break
+            del nodes[each]
+            below[each.key[1:]] -= 1

@@ -41,7 +41,7 @@ _FAREWELL = 0.5
 _RESTS = (0.0, 0.1, 0.5, 2.0, 5.0)
 """Seconds before a worker is started again, by how many in a row lived shorter than ``_YOUNG`` seconds."""
 _YOUNG = 10.0
-_TURNED = 16
+_TURNED = 4
 """Forwarded packets answered before the event loop gets its turn."""
 _FORWARD_SIZE = 8192
 _FORWARD_BUFFER = 1 << 18
