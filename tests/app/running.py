@@ -169,6 +169,12 @@ class House:
         """The state of each name, as ``homing status --json`` tells it."""
         return {item["fqdn"]: item["state"] for item in self.data("status")["names"]}
 
+    def listens(self) -> list[str]:
+        """Where its DNS server listens."""
+        words = ("dns", "stats", "--json", "--state", str(self.state))
+        listen: list[str] = json.loads(run(*words, home=self.folder).stdout)["listen"]
+        return listen
+
     @contextlib.contextmanager
     def starting(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         """A command that runs meanwhile."""

@@ -122,6 +122,27 @@ def test_sighup_takes_what_changed(tmp_path: Path, folder: Path) -> None:
         assert server.values("www.b.test") == {"192.0.2.9"}
 
 
+def test_a_broken_file_that_comes_is_servfail_until_it_is_mended_or_gone(tmp_path: Path, folder: Path) -> None:
+    """Its zone shall be served, and nothing is known of it."""
+    with serve(tmp_path, "--zone-dir", str(folder)) as server:
+        assert server.values("www.c.test") == {"REFUSED"}
+        path = write(folder, "c.test", 1, "broken\n")
+        server.reload()
+        assert server.values("www.c.test") == {"SERVFAIL"}
+        write(folder, "c.test")
+        server.reload()
+        assert server.values("www.c.test") == {"192.0.2.1"}
+        write(folder, "d.test", 1, "broken\n").rename(folder / "d.test.no")
+        path.rename(folder / "c.test.no")
+        server.reload()
+        assert server.values("www.c.test") == {"REFUSED"}
+        (folder / "d.test.no").rename(folder / "d.test.zone")
+        server.reload()
+        (folder / "d.test.zone").unlink()
+        server.reload()
+        assert server.values("www.d.test") == {"REFUSED"}
+
+
 def test_an_edit_without_a_greater_serial_is_served_under_one(tmp_path: Path, folder: Path) -> None:
     """Secondaries follow; the log says what to write; the serial does not go back when the server starts again."""
     with serve(tmp_path, "--zone-dir", str(folder)) as server:

@@ -242,14 +242,19 @@ def test_a_reload_hears_the_answer_that_is_under_way(world: StandInInternet, tmp
 
 
 def test_a_reload_tells_what_needs_a_restart(world: StandInInternet, tmp_path: Path) -> None:
-    """The first zone of a daemon without a DNS server is not served, and that is said."""
+    """The first zone is served at once; how the DNS server answers stays, and that is said."""
     text = settings(world)
     house = House(tmp_path, text.replace('[zones."home.arpa"]', ""))
     with house.up() as daemon:
         house.write(text + name(OWN, "zone"))
         daemon.send(signal.SIGHUP)
         until(lambda: daemon.is_in_sync(OWN), 10, "taken over")
-        assert "restart" in daemon.log
+        assert "restart" not in daemon.log
+        (listen,) = house.listens()
+        assert listen.startswith("127.0.0.1:")
+        house.write(text + '[dns]\nnsid = "home"\n' + name(OWN, "zone"))
+        daemon.send(signal.SIGHUP)
+        until(lambda: "count after a restart" in daemon.log, 10, "told")
 
 
 def test_unlock_beside_apply_does_not_end_apply(tmp_path: Path) -> None:

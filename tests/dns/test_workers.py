@@ -30,11 +30,12 @@ from homing.dns.stats import Event, Transport
 from homing.dns.transfers.primary import Primary
 from homing.dns.transfers.tsig import Keyring
 from homing.effects.clock import SystemClock
+from homing.model.name import parse_name
 from homing.model.rrset import RRset
-from homing.model.zone import Zone, amend
+from homing.model.zone import Zone, amend, zone
 from tests.dns.test_primary import BY_KEY, KEY, THEIRS
 from tests.dns.test_server import full, until
-from tests.dns.zones import ORIGIN, addresses
+from tests.dns.zones import ORIGIN, SOA, addresses
 
 SOURCE = str(Path(homing.__file__).parents[1])
 
@@ -254,3 +255,22 @@ def test_workers_import_only_the_standard_library() -> None:
     )
     assert set(done.stdout.split()) - set(sys.stdlib_module_names) - {"homing", "__main__"} == set()
     assert "asyncio" not in done.stdout.split()
+
+
+async def test_many_zones_that_come_and_go_at_once_hold_nobody_up() -> None:
+    """Hundreds among thousands: the workers stay, and answer from all of them, and from none afterwards."""
+    authority = full()
+    authority.replace(zone(parse_name(f"z{number}.test"), 1, SOA, ()) for number in range(3000))
+    async with serving(authority, workers=1) as server:
+        more = [zone(parse_name(f"more{number}.test"), 1, SOA, ()) for number in range(300)]
+        for zones, gone, rcode in (
+            (more, (), dns.rcode.NOERROR),
+            ((), [one.origin for one in more], dns.rcode.REFUSED),
+        ):
+            authority.replace(zones, gone)
+            await server.synced()
+            for origin in (more[0].origin, more[-1].origin):
+                query = dns.message.make_query(origin.text, "SOA")
+                host, port = server.addresses[0]
+                assert (await dns.asyncquery.udp(query, host, port=port, timeout=5)).rcode() == rcode
+        assert not server.stats.events[Event.WORKER_REPLACED]

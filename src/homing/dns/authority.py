@@ -15,19 +15,22 @@ from homing.model.zone import Zone, ZoneDiff, diff, serial_gt
 class Change:
     """A zone changed: the version before (None: it is new), the one after (None: it is gone), and what differs.
 
-    ``diff`` is there where both versions are; without RRsets in it the SOA alone changed.
+    ``diff`` is there where both versions are; without RRsets in it the SOA alone changed. With neither version the zone
+    ``name`` is awaited from now on, or no longer.
     """
 
     before: Zone | None
     after: Zone | None
     diff: ZoneDiff | None = None
+    name: Name | None = None
 
     @property
     def origin(self) -> Name:
         """The zone's name."""
         version = self.after or self.before
-        assert version is not None  # noqa: S101 - a change has one side at least
-        return version.origin
+        origin = self.name if version is None else version.origin
+        assert origin is not None  # noqa: S101 - a change is of some zone
+        return origin
 
 
 Listener = Callable[[Change], None]
@@ -75,10 +78,7 @@ class Authority:
 
     def withdraw(self, origin: Name) -> None:
         """Serve a zone no longer: questions for it are REFUSED."""
-        old = self.zone(origin)
-        self._zones = self._zones.without(origin)
-        if old is not None:
-            self._tell(Change(old, None))
+        self.replace((), (origin,))
 
     def replace(self, zones: Iterable[Zone], withdrawn: Iterable[Name] = (), awaited: Iterable[Name] = ()) -> int:
         """Publish and withdraw any number of zones in one swap; how many were published that differ from before.
@@ -91,9 +91,11 @@ class Authority:
         loaded = {origin: zone for origin, zone in self._zones.loaded.items() if origin not in gone}
         ended = [Change(self._zones.loaded[origin], None) for origin in gone if origin in self._zones.loaded]
         loaded.update((change.origin, change.after) for change in made if change.after is not None)
-        still = (self._zones.awaited | frozenset(awaited)) - gone - loaded.keys()
+        before = self._zones.awaited
+        still = (before | frozenset(awaited)) - gone - loaded.keys()
         self._zones = Zones(loaded, still - {ROOT} if made else still)
-        for change in (*ended, *made):
+        turned = [Change(None, None, name=origin) for origin in (before ^ still) - loaded.keys()]
+        for change in (*ended, *turned, *made):
             self._tell(change)
         return len(made)
 

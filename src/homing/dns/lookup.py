@@ -75,6 +75,10 @@ class Zones:
         """These zones with one added, or replaced by another version."""
         return self._changed(zone.origin, zone, self.awaited - {zone.origin, ROOT})
 
+    def awaiting(self, origin: Name) -> Zones:
+        """These zones, and one that shall be served but is not known: SERVFAIL."""
+        return self._changed(origin, None, self.awaited | {origin})
+
     def without(self, origin: Name) -> Zones:
         """These zones with one gone for good: questions for it are REFUSED."""
         return self._changed(origin, None, self.awaited - {origin})
@@ -87,6 +91,7 @@ class Zones:
         for ended in self.awaited - awaited:
             if ended not in loaded:
                 by_key.pop(ended.key, None)
+        by_key.update((begun.key, Rcode.SERVFAIL) for begun in awaited - self.awaited)
         if zone is not None:
             loaded[origin] = by_key[origin.key] = zone
         made = object.__new__(Zones)

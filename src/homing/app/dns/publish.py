@@ -67,8 +67,8 @@ class Publisher:
             if serial_gt(serial, found.zones[origin][1].serial):
                 self._remembered.heed(origin, serial)
 
-    async def publish(self, found: Found, *, await_broken: bool = False) -> Taken:
-        """Serve what changed. ``await_broken``: of zones never read nothing is known, which is SERVFAIL."""
+    async def publish(self, found: Found) -> Taken:
+        """Serve what changed. Of zones never read nothing is known, which is SERVFAIL."""
         async with self._turn:
             loaded = self._authority.zones.loaded
             served = {origin: zone for origin, zone in loaded.items() if origin not in self._transfers.catalogs}
@@ -81,7 +81,8 @@ class Publisher:
                     remedy=f"raise the serial in the file above {version.serial} with each change",
                 )  # fmt: skip
             await self._save(changes)
-            self._authority.replace(versions.changed, withdrawn, found.awaited if await_broken else ())
+            ended = self._authority.zones.awaited - found.awaited
+            self._authority.replace(versions.changed, withdrawn | ended, found.awaited)
             await self._list(found)
             lines = [(zone.origin.text, _step(served.get(zone.origin), zone)) for zone in versions.changed]
             lines += [(origin.text, "withdrawn, its file is gone") for origin in withdrawn]

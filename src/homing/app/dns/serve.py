@@ -145,8 +145,7 @@ class FileServer:
         await publisher.begin(found)
         if not found.zones and not self.authority.ready:
             raise ConfigError("no zone to serve", *_why_none(found))
-        # Workers hear of awaited zones when they start, so these stay until they are there.
-        await publisher.publish(found, await_broken=True)
+        await publisher.publish(found)
 
     async def _live(self, publisher: Publisher, store: Store) -> None:
         while not self._stop.is_set():

@@ -87,11 +87,11 @@ def zones_from(data: Any) -> Zones:
     return Zones({item.origin: item for item in made}, frozenset(Name(labels) for labels in awaited))
 
 
-def change_data(change: Change) -> Any:
-    """A change as plain values: the difference alone where both versions are."""
+def change_data(change: Change, awaited: bool = False) -> Any:
+    """A change as plain values: the difference alone where both versions are; else whether the zone is ``awaited``."""
     before, after, diff = change.before, change.after, change.diff
     if after is None:
-        return change.origin.labels, None, None
+        return change.origin.labels, None, awaited
     if before is None or diff is None:
         return change.origin.labels, _zone_data(after), None
     head = (after.serial, _soa_data(after.soa) if after.soa != before.soa else None)
@@ -105,7 +105,7 @@ def change_from(zones: Zones, data: Any) -> tuple[Zones, Change]:
     origin = Name(labels)
     before = zones.loaded.get(origin)
     if head is None:
-        return zones.without(origin), Change(before, None)
+        return zones.awaiting(origin) if edits else zones.without(origin), Change(before, None, name=origin)
     if edits is None:
         after = _zone_from(head)
         return zones.with_zone(after), Change(before, after)

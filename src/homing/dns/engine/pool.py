@@ -130,7 +130,7 @@ class Pool:
                 sock.close()
 
     def _tell(self, change: Change) -> None:
-        told = frame(Kind.CHANGE, change_data(change))
+        told = frame(Kind.CHANGE, change_data(change, change.origin in self._authority.zones.awaited))
         for worker in self._workers:
             if worker is not None:
                 worker.send(told)
