@@ -136,7 +136,6 @@ def smuggled(form: bytes) -> bytes:
     return b"\x12\x34\0\0\0\1\0\0\0\0\0\1" + bytes((len(label),)) + label + true
 
 
-@pytest.mark.xfail(strict=True, reason="forms are learned from octets that the parser read as a label")
 @pytest.mark.parametrize("flags", [b"\0\0\x80\0", b"\0\1\0\0"])
 def test_an_opt_inside_a_label_teaches_nothing(flags: bytes) -> None:
     """What looks like an OPT within a name does not decide how others' OPTs are answered: not DO, not the version."""
@@ -150,7 +149,6 @@ def test_an_opt_inside_a_label_teaches_nothing(flags: bytes) -> None:
             beside.check(head + question + opt + cookie, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="entries learned for class ANY are forgotten as if they were of class IN")
 def test_a_change_reaches_questions_of_class_any() -> None:
     """A question of class ANY is answered from the new version like one of class IN."""
     beside = Beside()
@@ -167,7 +165,6 @@ def test_a_change_reaches_questions_of_class_any() -> None:
     beside.check(wire, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="every zone that comes or goes has the names of all zones gathered anew")
 def test_a_zone_that_comes_or_goes_costs_the_same_among_thousands() -> None:
     """With 2,000 zones served, one more is a matter of milliseconds, for nobody is answered meanwhile."""
     soa = sample().loaded[ORIGIN].soa
@@ -184,7 +181,6 @@ def test_a_zone_that_comes_or_goes_costs_the_same_among_thousands() -> None:
     assert (time.process_time() - began) / 20 < 0.005
 
 
-@pytest.mark.xfail(strict=True, reason="denials do not count for what may be learned")
 def test_denials_learned_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names of every length, types and zones that are not there fill the memory to its limit and not beyond."""
     monkeypatch.setattr(learned, "LEARNED", 500)

@@ -12,6 +12,7 @@ A change of a zone drops exactly what hangs on it (``learned``), so answers come
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from homing.dns.lookup import TRANSFERS, Zones
 from homing.dns.message import PLAIN_UDP_SIZE, Answer, BadQuery, Query, Rcode, parse_query
 from homing.dns.render import render
 from homing.dns.respond import PLAIN, Manner, Reply, answer_query, options_for, respond, seen
-from homing.dns.stats import Event, Stats, Transport
+from homing.dns.stats import Event, Seen, Stats, Transport, type_label
 from homing.model.rrset import FAMILIES
 
 Client = tuple[str, int] | tuple[str, int, int, int]
@@ -35,6 +36,9 @@ Client = tuple[str, int] | tuple[str, int, int, int]
 
 CLIENTS = 40_000
 """OPT records remembered: checking a cookie, or making one, costs as much as two answers."""
+
+CHECKS = 250
+"""Cookies checked in a second of clients that are over the rate: forged ones must not cost more than answers."""
 
 TRIAL = 4_096
 """Misses that the packet cache is given for a new try each time ``settle`` is called."""
@@ -74,6 +78,9 @@ _PLACEHOLDER = b"\0\x0a\0\x18" + bytes(24)
 """As long as a COOKIE option of a response."""
 _FORMS = 256
 """Forms of OPT records known: they differ by payload size mostly."""
+
+
+_SILENT = Seen(Transport.UDP, type_label(None), None)
 
 
 class Batch(Protocol):
@@ -135,6 +142,7 @@ class Answers:
         self._met: dict[bytes, Known] = {}
         """By all of a query but its question: what stands before, what behind; with a cookie, the client's address."""
         self._met_until = 0.0
+        self._checks, self._checks_until = CHECKS, 0.0
         self._good: tuple[Known, ...] = tuple(
             (table, flavour, b"" if flavour < _WITH_COOKIE else None)
             for flavour, table in enumerate(self._learned.tables)
@@ -161,6 +169,8 @@ class Answers:
         if now >= self._met_until:
             self._met_until = now + _COOKIE_AGE
             self._met.clear()
+        if now >= self._checks_until:
+            self._checks_until, self._checks = now + 1.0, CHECKS
         self._limiter.note(batch.packed(count - 1), count, now)
 
     def end(self, count: int, misses: int) -> None:
@@ -248,6 +258,8 @@ class Answers:
             parsed = parse_query(_NO_ID + query)
         except BadQuery:
             return self._by_the_book(query, slot)
+        if len(parsed.question.name.wire) + 4 != len(asked):  # a label holds a zero
+            return self._by_the_book(query, slot)
         said = answer_query(parsed, self._zones, self._manner)
         if parsed.question.type in TRANSFERS or said.rcode not in _LASTING:
             return self._by_the_book(query, slot)
@@ -302,7 +314,10 @@ class Answers:
         edns = parsed.edns
         if edns is None or query[:10] not in _HEADS or not query[9] or edns.version or len(self._forms) >= _FORMS:
             return
-        record = query[query.find(b"\0", 10) + 5 :]
+        end = query.find(b"\0", 10) + 5
+        if end != 10 + len(parsed.question.name.wire) + 4:
+            return  # a label holds a zero: what stands behind that is no OPT
+        record = query[end:]
         form = record[: _OPT + _OPTION]
         if len(record) == _OPT:
             self._forms[form] = 4 if edns.dnssec_ok else 2
@@ -311,6 +326,15 @@ class Answers:
 
     def _is_known(self, query: bytes, slot: int) -> bool:
         """Whether the packet holds a server cookie that only its client can have."""
+        if _COOKIES[1] not in query:
+            return False
+        around = query[:10] + query[query.find(b"\0", 10) + 5 :] + self._batch.packed(slot)
+        known = self._met.get(around)
+        if known is not None and known[2] is None:
+            return True
+        self._checks -= 1
+        if self._checks < 0:
+            return False
         try:
             edns = parse_query(_NO_ID + query).edns
         except BadQuery:
@@ -322,12 +346,12 @@ class Answers:
 
     def _held_back(self, query: bytes, slot: int) -> bytes | None:
         """What a client over its rate gets: nothing, or now and then TC, and its cookie."""
-        try:
-            parsed = parse_query(_NO_ID + query)
-        except BadQuery:
-            parsed = None
-        self._learned.count(self._learned.kind(seen(None, self._zones, Transport.UDP)))
-        if parsed is None or not self._limiter.slips():
+        self._learned.count(self._learned.kind(_SILENT))
+        parsed: Query | None = None
+        if self._limiter.slips():
+            with contextlib.suppress(BadQuery):
+                parsed = parse_query(_NO_ID + query)
+        if parsed is None:
             self.stats.events[Event.RATE_LIMITED] += 1
             return None
         self.stats.events[Event.SLIPPED] += 1

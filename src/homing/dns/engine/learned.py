@@ -31,6 +31,10 @@ DENIABLE = {
 """Type and class as they end a question, for questions that a denial may be learned for."""
 
 
+CLASSES = (b"\0\1", b"\0\xff")
+"""IN and ANY, as they end a question."""
+
+
 class Cached:
     """A response that answers the very same octets."""
 
@@ -55,6 +59,8 @@ class Learned:
         """What was learned that hangs on more than the name asked."""
         self._denied: set[Denials] = set()
         """The denials among which something was learned."""
+        self._denials = 0
+        """What was learned there since all was forgotten."""
         self._kinds: dict[Seen, int] = {}
         self._counts: list[int] = []
         """Queries answered since the last ``settle``, by the index that ``_kinds`` has for them."""
@@ -80,6 +86,9 @@ class Learned:
                 return
             denials, index = place
             if (index < 0) == (said.rcode is Rcode.NXDOMAIN) and len(entry.tail) <= _SHORT:
+                if self._denials >= LEARNED:
+                    self._empty_denials()
+                self._denials += 1
                 denials.learned[flavour].setdefault(asked[-4:], {})[index] = entry
                 self._denied.add(denials)
             return
@@ -112,9 +121,10 @@ class Learned:
             self._empty_tables()
             return
         for item in (*change.diff.removed, *change.diff.added):
-            asked = item.name.wire.lower() + item.type.to_bytes(2) + b"\0\1"
-            for table in self.tables:
-                self._forget(table, asked)
+            for cls in CLASSES:
+                asked = item.name.wire.lower() + item.type.to_bytes(2) + cls
+                for table in self.tables:
+                    self._forget(table, asked)
 
     def kind(self, seen: Seen) -> int:
         """The index of what a query counts as."""
@@ -172,6 +182,13 @@ class Learned:
             self._take(table.values())
             table.clear()
         self._linked.clear()
+
+    def _empty_denials(self) -> None:
+        self._count_denials()
+        for denials in self._denied:
+            denials.clear()
+        self._denied.clear()
+        self._denials = 0
 
     def _forget(self, table: dict[bytes, Entry], asked: bytes) -> None:
         gone = table.pop(asked, None)

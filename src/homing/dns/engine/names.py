@@ -8,7 +8,7 @@ questions that end at it are looked up by the book.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
 from homing.dns.authority import Change
@@ -75,13 +75,24 @@ class Names:
         self.denials: dict[Name, Denials] = {}
         self._types: dict[frozenset[int], frozenset[int]] = {}
         self._nested: frozenset[Name] = frozenset()
+        self._below: Counter[tuple[bytes, ...]] = Counter()
+        """By the key of a name, how many origins are below it."""
         self._build(zones)
 
     def update(self, zones: Zones, change: Change) -> bool:
         """Follow a change; False when it changes more than what stands at the names it speaks of."""
         before, after, diff = change.before, change.after, change.diff
-        if before is None or after is None or diff is None or self._is_entangled(change.origin):
+        if self._is_entangled(change.origin):
             self._build(zones)
+            return False
+        if before is None or after is None or diff is None:
+            if before is not None:
+                for name in before.nodes:
+                    del self.nodes[name.wire.lower()]
+                self._leave(before.origin)
+            if after is not None:
+                self._enter(after.origin)
+                self._add_zone(after)
             return False
         touched = (*diff.removed, *diff.added)
         if any(_is_special(item, after) for item in touched):
@@ -105,16 +116,30 @@ class Names:
     def _build(self, zones: Zones) -> None:
         self.nodes.clear()
         self.denials.clear()
+        self._below.clear()
         origins = {origin.key for origin in zones.loaded}
         self._nested = frozenset(
             origin for origin in zones.loaded if any(origin.key[at:] in origins for at in range(1, len(origin.key) + 1))
         )
         # The longest origin comes last and so wins a name that the zone above has too, as glue or occluded.
         for origin in sorted(zones.loaded, key=lambda origin: len(origin.key)):
+            self._enter(origin)
             self._add_zone(zones.loaded[origin])
 
+    def _enter(self, origin: Name) -> None:
+        self._below.update(origin.key[at:] for at in range(1, len(origin.key) + 1))
+
+    def _leave(self, origin: Name) -> None:
+        del self.denials[origin]
+        for at in range(1, len(origin.key) + 1):
+            self._below[origin.key[at:]] -= 1
+            if not self._below[origin.key[at:]]:
+                del self._below[origin.key[at:]]
+
     def _is_entangled(self, origin: Name) -> bool:
-        return any(origin == nested or nested.is_within(origin) for nested in self._nested)
+        """Whether it is in another zone or has another in it."""
+        above = (Name(origin.key[at:]) in self.denials for at in range(1, len(origin.key) + 1))
+        return bool(self._below[origin.key]) or any(above)
 
     def _add_zone(self, zone: Zone) -> None:
         within = [origin for origin in self._nested if origin != zone.origin and origin.is_within(zone.origin)]

@@ -16,7 +16,6 @@ import sys
 import time
 from typing import Any
 
-from homing.dns.authority import Change
 from homing.dns.engine.answers import Answers, Client
 from homing.dns.engine.batch import UdpSocket, udp_socket
 from homing.dns.engine.frames import Frames, Kind, change_from, frame, stats_data, zones_from
@@ -90,33 +89,14 @@ class Worker:
     def _act_on(self, data: bytes) -> None:
         until, before = time.monotonic() + _SPELL, self._done
         self._is_behind = False
-        changes: list[tuple[Zones, Change]] = []
         for kind, body in self._frames.feed(data):
-            if kind is Kind.CHANGE:
-                self._zones, change = change_from(self._zones, body)
-                changes.append((self._zones, change))
-            else:
-                self._take(changes)
-                self._act(kind, body)
+            self._act(kind, body)
             self._done += 1
             if time.monotonic() >= until:
                 self._is_behind = True
                 break
-        self._take(changes)
         if self._done > before:
             self._say(Kind.DONE, self._done)
-
-    def _take(self, changes: list[tuple[Zones, Change]]) -> None:
-        """Answer from the zones after these changes.
-
-        A zone that comes or goes has the names of all zones looked through, which is done once for all of them.
-        """
-        if len(changes) > 1 and any(change.diff is None for _, change in changes):
-            zones, last = changes[-1]
-            changes[:] = [(zones, Change(None, None, name=last.origin))]
-        for zones, change in changes:
-            self._answers.update(zones, change)
-        changes.clear()
 
     def _act(self, kind: Kind, body: Any) -> None:
         match kind:
@@ -127,6 +107,9 @@ class Worker:
                 self._answers = Answers(self._zones, manner=setup.manner, limit=setup.limit, forward=self._hand_over)
                 gc.collect()
                 gc.freeze()  # what is loaded stays: the collector need not walk it again and again
+            case Kind.CHANGE:
+                self._zones, change = change_from(self._zones, body)
+                self._answers.update(self._zones, change)
             case Kind.LISTEN:
                 sock = self._arrived.pop(0)
                 served = udp_socket(sock, self._answers)
