@@ -73,6 +73,43 @@ def test_amending_gives_what_building_anew_gives(before: list[RRset], after: lis
     assert (new is old) is change.is_empty
 
 
+keys = st.tuples(
+    st.sampled_from(["", "www.", "WWW.", "a.b.c.", "B.c.", "c.", "x.www.", "*.c.", "a.B.C."]),
+    st.sampled_from([RRType.A, RRType.NS, RRType.CNAME, RRType.DNAME, RRType.TXT]),
+)
+edits = st.lists(st.dictionaries(keys, st.tuples(st.integers(0, 2), st.integers(1, 2)), max_size=4), max_size=8)
+
+
+@given(edits)
+def test_any_row_of_amendments_is_what_building_anew_gives(
+    rows: list[dict[tuple[str, RRType], tuple[int, int]]],
+) -> None:
+    """Or both refuse it: with aliases, wildcards, names above others that come and go, and any case of names."""
+    version = zone(ORIGIN, 2**32 - 3, SOA, ())
+    for row in rows:
+        changes: dict[tuple[Name, int], RRset | None] = {}
+        for (label, rtype), (count, ttl) in row.items():
+            name = parse_name(f"{label}example.org")
+            changes[name, rtype] = rrset(name, rtype, ttl, [b"%d" % n for n in range(count)]) if count else None
+        wanted = {item.key: item for item in version.rrsets()}
+        for key, item in changes.items():
+            wanted.pop(key, None)
+            if item is not None:
+                wanted[key] = item
+        try:
+            anew = succeed(version, wanted.values())
+        except ModelError:
+            with pytest.raises(ModelError):
+                amend(version, changes)
+            continue
+        amended, change = amend(version, changes)
+        assert amended == anew
+        assert set(amended.nodes) == set(anew.nodes)
+        found = diff(version, amended)
+        assert (set(change.removed), set(change.added)) == (set(found.removed), set(found.added))
+        version = amended
+
+
 def test_amending_refuses_contradictions() -> None:
     """What no zone may hold comes into none by a change, unless the same change takes the reason away."""
     name = parse_name("www.example.org")

@@ -161,6 +161,30 @@ def test_a_zone_is_written_by_its_changes(tmp_path: Path) -> None:
         assert stored.steps == (b"one", b"two"), "more than 10 octets are not kept"
 
 
+def test_steps_that_are_gone_from_the_disk_stop_no_change(tmp_path: Path) -> None:
+    """A journal of which rows are missing is bounded all the same, and the zone goes on."""
+    a, b = address_rrsets(WWW, 60, [V4])[0], parse_name("b.home.arpa")
+    item = rrset(b, a.type, 60, a.rdatas)
+    with Store(tmp_path) as store:
+        store.replace_zone(ZONE, 1007, [b"more than ten"])
+        db = sqlite3.connect(tmp_path / "homing.db")
+        db.execute("DELETE FROM zone_step")
+        db.commit()
+        db.close()
+        version = follow(store, ZONE, {item.key: item}, b"a step longer than ten")
+        version = follow(store, version, {item.key: None}, b"two")
+        assert store.load_zones()[ORIGIN] == StoredZone(version, "", 1009, False, (b"two",))
+
+
+def test_a_zone_of_any_name_comes_back(tmp_path: Path) -> None:
+    """A label that ends in a dot of its own, and the root."""
+    odd = [zone(name, 1, ZONE.soa, ()) for name in (Name((b"a.",)), Name(()), Name((b'\xff ;"', b"b\\.")))]
+    with Store(tmp_path) as store:
+        for each in odd:
+            store.replace_zone(each, 1001)
+        assert store.load_zones() == {each.origin: StoredZone(each, "", 1001, False, ()) for each in odd}
+
+
 def test_zone_and_journal_never_disagree(tmp_path: Path) -> None:
     """A version that does not follow the one on disk is refused whole."""
     with Store(tmp_path) as store:

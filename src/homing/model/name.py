@@ -58,7 +58,7 @@ class Name:
     @property
     def text(self) -> str:
         """Presentation form as people write host names: lower case, no final dot (``.`` for the root)."""
-        return str(Name(self.key)).rstrip(".") or "."
+        return str(Name(self.key))[:-1] or "."
 
     @property
     def wire(self) -> bytes:

@@ -68,9 +68,11 @@ def append_zone(
     db.execute("INSERT INTO zone_step (origin, body) VALUES (?, ?)", (origin, step))
     (octets,) = db.execute("SELECT octets FROM zone_head WHERE origin = ?", (origin,)).fetchone()
     while octets > most:
-        number, size = db.execute(
-            "SELECT id, length(body) FROM zone_step WHERE origin = ? ORDER BY id LIMIT 1", (origin,)
-        ).fetchone()
+        oldest = db.execute("SELECT id, length(body) FROM zone_step WHERE origin = ? ORDER BY id LIMIT 1", (origin,))
+        if (found := oldest.fetchone()) is None:  # rows are gone that were counted
+            db.execute("UPDATE zone_head SET octets = 0 WHERE origin = ?", (origin,))
+            break
+        number, size = found
         db.execute("DELETE FROM zone_step WHERE id = ?", (number,))
         db.execute("UPDATE zone_head SET octets = octets - ? WHERE origin = ?", (size, origin))
         octets -= size
