@@ -19,7 +19,7 @@ import dns.flags
 import dns.message
 import pytest
 
-from homing.dns.engine import pool, worker
+from homing.dns.engine import pool, process, worker
 from homing.dns.engine.frames import Frames, Kind, frame, zones_data
 from homing.dns.engine.limit import RateLimit
 from homing.dns.engine.setup import Setup
@@ -126,7 +126,7 @@ async def test_a_worker_is_tried_again_until_it_starts(monkeypatch: pytest.Monke
 
 async def test_a_silent_worker_is_replaced_though_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that stops is found without a change to tell it."""
-    monkeypatch.setattr(pool, "HANG", 0.5)
+    monkeypatch.setattr(process, "HANG", 0.5)
     async with serving(full(), workers=1) as server:
         await server.synced()
         (pid,) = server.workers
@@ -152,7 +152,7 @@ async def test_a_closed_terminal_does_not_end_workers() -> None:
 @pytest.mark.parametrize("trouble", ["none", "stopped", "killed", "stopped and found out"])
 async def test_a_close_is_quick_and_leaves_nothing(trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the workers do, the server ends in time, without processes, zombies or open sockets."""
-    monkeypatch.setattr(pool, "HANG", 0.3)
+    monkeypatch.setattr(process, "HANG", 0.3)
     async with serving(full()):
         pass
     with nothing_left():

@@ -21,7 +21,7 @@ import pytest
 
 import homing
 from homing.dns.authority import Authority
-from homing.dns.engine import pool
+from homing.dns.engine import pool, process
 from homing.dns.engine.limit import RateLimit
 from homing.dns.engine.setup import Setup
 from homing.dns.message import Rcode
@@ -138,7 +138,7 @@ async def test_a_worker_that_dies_is_replaced_and_loses_no_query() -> None:
 
 async def test_a_worker_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped, it says nothing; told a change that it does not act on, it is ended and another answers."""
-    monkeypatch.setattr(pool, "HANG", 0.5)
+    monkeypatch.setattr(process, "HANG", 0.5)
     authority = full()
     async with serving(authority, workers=1) as server:
         (pid,) = server.workers
