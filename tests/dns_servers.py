@@ -97,6 +97,18 @@ class Server:
             time.sleep(0.05)
         self.fail("does not answer")
 
+    async def answers(self) -> None:
+        """Wait until it answers at all, whatever it says."""
+        query = dns.message.make_query(ZONE, "SOA")
+        async with asyncio.timeout(START_LIMIT):
+            while True:
+                try:
+                    await dns.asyncquery.udp(query, "127.0.0.1", port=self.port, timeout=0.5)
+                except (OSError, dns.exception.DNSException):
+                    await asyncio.sleep(0.02)
+                else:
+                    return
+
     async def serial(self, zone: str = ZONE) -> int | None:
         """The serial it serves; None while it serves none."""
         query = dns.message.make_query(zone, "SOA")

@@ -116,6 +116,8 @@ class FileServer:
             policy = self._options.follow()
             self._catalog = policy.catalog
             keeps = policy.default != ZonePolicy()
+            stack.callback(gc.enable)
+            gc.disable()  # looking through millions of new records again and again would hold up a SIGTERM for seconds
             found = await unless(self._stop, in_thread(lambda: self._files.read(progress)))
             if found is None:
                 return
@@ -134,6 +136,7 @@ class FileServer:
                 return
             await asyncio.to_thread(self._recall, store)
             gc.freeze()  # the zones stay: looking through them for garbage would hold up answers
+            gc.enable()
             await stack.enter_async_context(self._serving())
             transfers.begin()
             announce(self)
