@@ -65,7 +65,8 @@ class RateLimiter:
         if self._is_exempt(network, address):
             return
         level, since = self._buckets.get(network, (0.0, now))
-        level = max(0.0, level - (now - since) * rate) + count
+        # One look alone condemns nobody: who asks little may be the one looked at in a batch of others' packets.
+        level = max(0.0, level - (now - since) * rate) + min(count, max(1.0, rate / 4))
         if len(self._buckets) >= _TRACKED and network not in self._buckets:
             self._buckets.clear()
         # A flood fills no more than two seconds' worth, so that it is over two seconds after its end.
