@@ -140,6 +140,19 @@ def test_floods_in_batches_are_seen() -> None:
     assert sum(limiter.limited(bytes((8, net, 1, 1))) for net in range(250)) < 250 * 0.8
 
 
+def test_a_look_at_one_of_a_batch_condemns_nobody() -> None:
+    """Who sends one packet among a flood's keeps their answers, wherever in the batch it lies."""
+    lone, flood = bytes((8, 8, 8, 8)), [WORLD] * 128
+    for place in range(128):
+        limiter = RateLimiter(RateLimit(rate=200))
+        batch = [*flood[:place], lone, *flood[place + 1 :]]
+        limiter.sample(batch.__getitem__, 128, 0.0)
+        assert not limiter.limited(lone)
+        for _ in range(3):
+            limiter.sample(flood.__getitem__, 128, 0.0)
+        assert limiter.limited(WORLD)
+
+
 @pytest.mark.parametrize("rate", [0.0, 10.0])
 def test_rate_0_is_no_limit(rate: float) -> None:
     """Rate 0 turns it off."""

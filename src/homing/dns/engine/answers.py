@@ -171,7 +171,7 @@ class Answers:
             self._met.clear()
         if now >= self._checks_until:
             self._checks_until, self._checks = now + 1.0, CHECKS
-        self._limiter.note(batch.packed(count - 1), count, now)
+        self._limiter.sample(batch.packed, count, now)
 
     def end(self, count: int, misses: int) -> None:
         """So many packets were looked for in the cache, and so many were not there."""

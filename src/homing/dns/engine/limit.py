@@ -2,7 +2,7 @@
 
 So nobody can aim them at others by forging their address.
 
-One packet of each batch is looked at and counts for the whole batch: exact while packets come one at a time, right on
+A few packets of each batch are looked at and count for the rest: exact while packets come one at a time, right on
 average when they come in floods, and nearly free. Only while some network is over its rate is every packet looked at.
 """
 
@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _V4_PREFIX = 3
 """Octets: clients are counted by IPv4 /24 ..."""
@@ -56,7 +60,16 @@ class RateLimiter:
         """Whether any network is over its rate: then every packet goes through ``limited``."""
         return bool(self._over)
 
-    def note(self, address: bytes, count: int, now: float) -> None:
+    def sample(self, packed: Callable[[int], bytes], count: int, now: float) -> None:
+        """Look at some of a batch's addresses; ``packed`` gives them by place.
+
+        No look counts for more than 32 packets, so one among a flood's does not put its sender over the usual rate.
+        """
+        looks = 1 + count // 32
+        for look in range(looks):
+            self.note(packed(count - 1 - look * count // looks), count / looks, now)
+
+    def note(self, address: bytes, count: float, now: float) -> None:
         """Count ``count`` responses to an address (4 or 16 octets); ``now`` in seconds of a monotonic clock."""
         rate = self._limit.rate
         if not rate:
@@ -65,8 +78,7 @@ class RateLimiter:
         if self._is_exempt(network, address):
             return
         level, since = self._buckets.get(network, (0.0, now))
-        # One look alone condemns nobody: who asks little may be the one looked at in a batch of others' packets.
-        level = max(0.0, level - (now - since) * rate) + min(count, max(1.0, rate / 4))
+        level = max(0.0, level - (now - since) * rate) + count
         if len(self._buckets) >= _TRACKED and network not in self._buckets:
             self._buckets.clear()
         # A flood fills no more than two seconds' worth, so that it is over two seconds after its end.

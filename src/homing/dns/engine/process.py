@@ -205,6 +205,8 @@ class Process:
                 self._act(kind, body)
         except BlockingIOError:
             return
+        except ConnectionError:  # it ended with something unread: its exit status says more
+            data = b""
         except (OSError, ModelError, ValueError, TypeError, EOFError) as error:
             data = b""
             self._fault = f"it sent what cannot be read: {error}"
