@@ -274,7 +274,7 @@ def test_unlock_beside_apply_does_not_end_apply(tmp_path: Path) -> None:
 
 
 FAULTY = """
-from homing.app.reconcile import Reconciler
+from homing.turn.reconcile import Reconciler
 want = Reconciler.want
 def broken(self, view):
     if self.provider.name == "strato":

@@ -12,7 +12,6 @@ from msgspec import structs
 
 from homing import __version__
 from homing.app.household import Household
-from homing.app.memory import Memory
 from homing.app.settings import DetectSettings, Dyndns2Settings, Loaded, NameSettings, Settings, ZoneSettings
 from homing.dns.authority import Authority
 from homing.effects.clock import ManualClock, settle
@@ -23,6 +22,7 @@ from homing.model.observation import Outcome, Verdict
 from homing.plan import NameChange
 from homing.providers.zone import GATHER
 from homing.store import Store
+from homing.turn.memory import Memory
 from tests.app.fake_provider import FakeProvider
 
 STATIC = {"source": "static", "addresses": ("8.8.8.8",)}

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from homing.app.keeper import ZoneKeeper
-from homing.app.memory import Memory
 from homing.dns.authority import Authority, Change
 from homing.dns.transfers.primary import Primary
 from homing.effects.clock import ManualClock
 from homing.errors import StoreError
 from homing.model.zone import Zone, ZoneDiff, diff, succeed, zone
 from homing.store import Event, Store
+from homing.turn.memory import Memory
 from tests.dns.zones import ORIGIN, SOA, addresses
 
 FIRST = zone(ORIGIN, 7, SOA, ())

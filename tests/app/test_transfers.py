@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from homing.app.memory import Memory
 from homing.app.transfers import FAULT_PAUSE, START_PATIENCE, Transfers
 from homing.dns.authority import Authority
 from homing.dns.server import DnsServer
@@ -22,6 +21,7 @@ from homing.dns.transfers.secondary import Secondary
 from homing.effects.clock import ManualClock, SystemClock
 from homing.model.name import Name, parse_name
 from homing.model.zone import serial_add, zone
+from homing.turn.memory import Memory
 from tests.dns.zones import ORIGIN, SOA
 from tests.dns_servers import free_port
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from homing.app.memory import Memory
 from homing.app.transfers import Transfers
 from homing.dns.authority import Authority, Change
 from homing.dns.server import DnsServer
@@ -27,6 +26,7 @@ from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset, RRType, rrset
 from homing.model.zone import Soa, Zone, ZoneDiff, amend, zone
 from homing.store import Store
+from homing.turn.memory import Memory
 from tests.dns.zones import ORIGIN, RRSETS, addresses
 from tests.dns_servers import ALGORITHM, KEY, KEY_NAME, free_port, secondary
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import idna
 
 from homing.app.dns.joined import Joined, read_joined, refuse_conflicts
-from homing.app.names import NameSpec
 from homing.app.settings import (
     Dyndns2Settings,
     GandiSettings,
@@ -30,6 +29,7 @@ from homing.model.name import Name, is_host_name, parse_name
 from homing.model.zone import Soa
 from homing.providers.base import Provider
 from homing.sources import InterfaceSource, Source, StaticSource, WanSource
+from homing.turn.names import NameSpec
 
 OWN = "zone"
 """The provider that is built in: the own zones."""

@@ -24,7 +24,6 @@ from homing.app.dns.ways import settings_setup
 from homing.app.dns_metrics import DnsCollector, TransferCollector
 from homing.app.household import Household
 from homing.app.listening import Listening, listening
-from homing.app.memory import Memory
 from homing.app.notify import notify_service_manager
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import DnsSettings, Loaded, WebSettings
@@ -39,6 +38,7 @@ from homing.effects.metrics import Metrics
 from homing.errors import ConfigError, HomingError, ListenError, ModelError, ObservationError, StoreError
 from homing.model.name import Name
 from homing.store import StateLock, Store
+from homing.turn.memory import Memory
 from homing.web.view import ChangeView, StateView
 
 log = get_logger("daemon")

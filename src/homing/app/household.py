@@ -12,9 +12,7 @@ from pathlib import Path
 
 from homing.app.build import OWN, ZoneSpec, build_names, build_provider, build_zones, http_client
 from homing.app.keeper import ZoneKeeper
-from homing.app.memory import Memory
 from homing.app.observe import build_detector, build_observing, own_addresses
-from homing.app.reconcile import Reconciler
 from homing.app.settings import Loaded
 from homing.detect import run_rounds
 from homing.dns.authority import Authority
@@ -32,6 +30,8 @@ from homing.providers.base import Provider
 from homing.providers.zone import FirstSerials, ZoneProvider, ZoneTemplate, zone_template
 from homing.sources import View, WanSource
 from homing.store import Event
+from homing.turn.memory import Memory
+from homing.turn.reconcile import Reconciler
 
 log = get_logger("household")
 

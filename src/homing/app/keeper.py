@@ -11,7 +11,6 @@ import operator
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from homing.app.memory import Memory
 from homing.dns.authority import Change
 from homing.dns.transfers.journal import JournalLimits, Step, decode_step, encode_step, step
 from homing.dns.transfers.primary import Primary
@@ -20,6 +19,7 @@ from homing.errors import ModelError, StoreError
 from homing.model.name import Name
 from homing.model.zone import Zone, ZoneDiff, serial_add
 from homing.store import Store
+from homing.turn.memory import Memory
 
 log = get_logger("zones")
 

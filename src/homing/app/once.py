@@ -13,7 +13,6 @@ from typing import Any
 from homing import __version__
 from homing.app.build import dns_addresses
 from homing.app.household import Household
-from homing.app.memory import Memory
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import Loaded
 from homing.app.transfers import Transfers
@@ -24,6 +23,7 @@ from homing.errors import StoreError
 from homing.model.observation import Outcome
 from homing.plan import Plan
 from homing.store import StateLock, Store
+from homing.turn.memory import Memory
 
 
 @dataclass(frozen=True, slots=True)

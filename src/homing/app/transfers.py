@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Self
 
 from homing.app.keeper import ZoneKeeper
-from homing.app.memory import Memory
 from homing.app.secondaries import ReadPolicy
 from homing.dns.authority import Authority
 from homing.dns.transfers.catalog import catalog_rrsets, catalog_soa, listed
@@ -27,6 +26,7 @@ from homing.model.name import Name
 from homing.model.zone import serial_add
 from homing.providers.zone import ZoneProvider, ZoneTemplate
 from homing.store import Store
+from homing.turn.memory import Memory
 
 log = get_logger("transfers")
 

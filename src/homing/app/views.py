@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from msgspec import structs
 
 from homing import __version__
-from homing.app.memory import Memory
-from homing.app.names import NameSpec
-from homing.app.reconcile import Reconciler
 from homing.dns.authority import Authority
 from homing.model.address import Address, Family
 from homing.model.observation import Outcome, Verdict
 from homing.providers.gandi import Gandi
 from homing.store import AddressChange, Event, Update
+from homing.turn.memory import Memory
+from homing.turn.names import NameSpec
+from homing.turn.reconcile import Reconciler
 from homing.web.view import (
     ChangeView,
     FamilyView,

@@ -21,7 +21,6 @@ from homing.app.dns.files import Found, Progress, ZoneFiles
 from homing.app.dns.local import answering
 from homing.app.dns.publish import Publisher, Taken
 from homing.app.listening import listening
-from homing.app.memory import Memory
 from homing.app.notify import notify_service_manager
 from homing.app.secondaries import ReadPolicy
 from homing.app.transfers import Transfers
@@ -36,6 +35,7 @@ from homing.errors import ConfigError, StoreError
 from homing.model.name import Name
 from homing.model.zone import Zone
 from homing.store import Event, StateLock, Store
+from homing.turn.memory import Memory
 from homing.web.view import ChangeView, StateView, ZoneView
 
 log = get_logger("dns")

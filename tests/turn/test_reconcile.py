@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 
 from homing import __version__
-from homing.app.memory import Memory
-from homing.app.names import NameSpec
-from homing.app.reconcile import Reconciler
 from homing.effects.clock import ManualClock
 from homing.effects.metrics import Metrics
 from homing.errors import ProviderBusy, ProviderLocked
@@ -22,6 +19,9 @@ from homing.model.rrset import address_rrsets
 from homing.providers.base import Traits
 from homing.sources import InterfaceSource, StaticSource, View, WanSource
 from homing.store import Store
+from homing.turn.memory import Memory
+from homing.turn.names import NameSpec
+from homing.turn.reconcile import Reconciler
 from tests.app.fake_provider import FakeProvider
 
 WWW, MAIL = parse_name("www.example.org"), parse_name("mail.example.org")

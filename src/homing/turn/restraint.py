@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from homing.app.memory import Memory
-from homing.app.names import NameSpec, NameState
 from homing.effects.log import get_logger
 from homing.model.lockout import Lockout
 from homing.model.name import Name
@@ -14,6 +12,8 @@ from homing.plan import Plan
 from homing.providers.base import Provider
 from homing.providers.lockout import active, next_allowed
 from homing.store import Event
+from homing.turn.memory import Memory
+from homing.turn.names import NameSpec, NameState
 
 log = get_logger("restraint")
 

@@ -8,9 +8,6 @@ import random
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 
-from homing.app.memory import Memory
-from homing.app.names import NameSpec, NameState
-from homing.app.restraint import Restraint
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
@@ -23,6 +20,9 @@ from homing.providers.lockout import lockout_for
 from homing.records import Want, want_addresses
 from homing.sources import View
 from homing.store import Event, Update
+from homing.turn.memory import Memory
+from homing.turn.names import NameSpec, NameState
+from homing.turn.restraint import Restraint
 
 log = get_logger("turn")
 
