@@ -10,6 +10,7 @@ HomingError
 ├── WorkerError            a process that answers cannot be started
 ├── StoreError             the state directory cannot be used
 │   └── StateLocked        another Homing holds it
+├── NotLeading             somebody else may write now: nothing was sent
 └── ProviderError          a provider did not do what was asked
     ├── ProviderBusy       try again later by itself (timeouts, 5xx, resets)
     ├── ProviderRefused    this one request is wrong; asking again unchanged does not help
@@ -94,6 +95,10 @@ class StoreError(HomingError):
 
 class StateLocked(StoreError):  # noqa: N818 - a state, as in the tree above
     """Another Homing process holds the state directory."""
+
+
+class NotLeading(HomingError):  # noqa: N818 - a state, as in the tree above
+    """The Lease ran out or belongs to somebody else: what was about to be written was not sent."""
 
 
 class ProviderError(HomingError):

@@ -330,12 +330,8 @@ class Household:
             result = "answer" if item.counts else "failure"
             self._metrics.observations.labels(item.method.value, result).inc()
         if verdict.outcome is Outcome.AGREED:
-            self._metrics.wan_address.remove_by_labels({"family": family})
-            self._metrics.wan_address.labels(family, str(verdict.address)).set(1)
+            self._metrics.wan_is(family, str(verdict.address))
             self._metrics.wan_confirmed.labels(family).set(verdict.at)
-            if verdict.family is Family.V4:
-                self._metrics.esddns_wan_ip.clear()
-                self._metrics.esddns_wan_ip.labels(str(verdict.address)).set(1)
 
     async def _watch_secrets(self) -> None:
         """A changed secret counts at once (law 3): names that wait because of the old one are tried again."""

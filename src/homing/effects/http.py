@@ -8,7 +8,7 @@ import contextlib
 import socket
 import ssl
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -65,10 +65,23 @@ def prefer_stable_source(sock: socket.socket) -> None:
 
 
 class HttpClient:
-    """An HTTP client with one connection pool a family, made when first used. Close it with ``aclose``."""
+    """An HTTP client with one connection pool a family, made when first used. Close it with ``aclose``.
 
-    def __init__(self, *, ca_file: Path | None = None, resolver: Resolver | None = None) -> None:
+    ``ca_file``, or ``ca_pem`` as text, are authorities to trust beside the system's. ``fence`` is called right before
+    the bytes of a request go out; what it raises comes out of ``request``, and nothing was sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_file: Path | None = None,
+        ca_pem: str = "",
+        resolver: Resolver | None = None,
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
         self._ca_file = ca_file
+        self._ca_pem = ca_pem
+        self._fence = fence
         self._sessions: dict[Family | None, aiohttp.ClientSession] = {}
         self._resolver = resolver or Resolver(SystemClock())
         self._tls: ssl.SSLContext | None = None
@@ -153,7 +166,7 @@ class HttpClient:
         """Whom to trust, for all families: reading the authorities takes tens of milliseconds, so a thread does."""
         async with self._reading:
             if self._tls is None:
-                self._tls = await asyncio.to_thread(_trusting, self._ca_file)
+                self._tls = await asyncio.to_thread(_trusting, self._ca_file, self._ca_pem)
         return self._tls
 
     def _session(self, family: Family | None, tls: ssl.SSLContext) -> aiohttp.ClientSession:
@@ -171,7 +184,12 @@ class HttpClient:
                 force_close=True,
                 socket_factory=_stable_socket,
             )
-            session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+            session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                request_class=fenced_request(self._fence),
+            )
             # aiohttp sends a GET or PUT again by itself when the connection breaks. A dyndns2 update is a GET, and
             # one sent twice earns a block for abuse; when to ask again is decided by whoever knows why.
             session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
@@ -179,9 +197,22 @@ class HttpClient:
         return self._sessions[family]
 
 
-def _trusting(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    if ca_file is not None:
+def fenced_request(fence: Callable[[], None]) -> type[aiohttp.ClientRequest]:
+    """A request for aiohttp that asks ``fence`` at the last moment, when the connection is there."""
+    import aiohttp
+    from aiohttp.connector import Connection
+
+    class FencedRequest(aiohttp.ClientRequest):
+        async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+            fence()
+            return await super().send(conn)
+
+    return FencedRequest
+
+
+def _trusting(ca_file: Path | None, ca_pem: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file, cadata=ca_pem or None)
+    if ca_file is not None or ca_pem:
         context.load_default_certs()
     return context
 

@@ -73,6 +73,14 @@ class Metrics:
         for gauge in (self.in_sync, self.lockouts, self.held):
             gauge.clear()
 
+    def wan_is(self, family: str, address: str) -> None:
+        """Count the WAN address of a family as this one."""
+        self.wan_address.remove_by_labels({"family": family})
+        self.wan_address.labels(family, address).set(1)
+        if family == "IPv4":
+            self.esddns_wan_ip.clear()
+            self.esddns_wan_ip.labels(address).set(1)
+
     def exposition(self) -> bytes:
         """All of them in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -48,7 +48,8 @@ def _reason(item: NameChange, policy: GuardPolicy, mass: Mapping[str, str]) -> s
                 if not publishable(address, item.accepted):
                     return (
                         f"{address} is not globally reachable ({reach_of(address).value}); "
-                        f"set allow_private = true for {item.name.text} if the world should see it"
+                        f"set allow_private = true (allowPrivate in a Domain) for {item.name.text} "
+                        "if the world should see it"
                     )
     return mass.get(item.provider, "") if item.inferred else ""
 

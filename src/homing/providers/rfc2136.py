@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, cast
 
 from homing.effects.secret import Secret
@@ -32,7 +32,8 @@ class Rfc2136:
 
     ``server`` is ``HOST``, ``HOST:PORT``, an IPv6 address, or ``[ADDRESS]:PORT``. ``zone`` None means that the
     server is asked for it. ``key`` is the Base64 text of the TSIG key. ``timeout`` is seconds for a whole ``read`` or
-    ``apply``. ``public`` tells whether the world reads this server. Raises ConfigError when a setting cannot be right.
+    ``apply``. ``public`` tells whether the world reads this server. ``fence`` is called right before anything is sent.
+    Raises ConfigError when a setting cannot be right.
     """
 
     def __init__(
@@ -46,11 +47,12 @@ class Rfc2136:
         zone: Name | None = None,
         timeout: float = 20.0,
         public: bool = True,
+        fence: Callable[[], None] = lambda: None,
     ) -> None:
         if zone is not None and zone.is_root:
             raise ConfigError(f"providers.{name}.zone", "is the root", 'write it like "example.net"')
         self._name = name
-        self._server = SignedServer(name, server, key_name, key, algorithm)
+        self._server = SignedServer(name, server, key_name, key, algorithm, fence)
         self._key = key
         self._zone = zone
         self._timeout = timeout

@@ -7,6 +7,7 @@ import base64
 import binascii
 import errno
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from homing.effects.clock import SystemClock
@@ -39,10 +40,18 @@ class SignedServer:
     """A DNS server and the TSIG key to use with it; ``provider`` is the name that errors begin with.
 
     ``server`` is ``HOST``, ``HOST:PORT``, an IPv6 address, or ``[ADDRESS]:PORT``; ``key`` is Base64. Raises
-    ConfigError when a setting cannot be right.
+    ConfigError when a setting cannot be right. ``fence`` is called right before anything is sent.
     """
 
-    def __init__(self, provider: str, server: str, key_name: str, key: Secret, algorithm: str) -> None:
+    def __init__(
+        self,
+        provider: str,
+        server: str,
+        key_name: str,
+        key: Secret,
+        algorithm: str,
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
         if algorithm.lower() not in ALGORITHMS:
             raise ConfigError(f"providers.{provider}.key_algorithm", "is not known", f"one of: {', '.join(ALGORITHMS)}")
         self.host, self.port = host_port(server, f"providers.{provider}.server")
@@ -50,6 +59,7 @@ class SignedServer:
         self.algorithm = algorithm.lower()
         self._provider = provider
         self._key = key
+        self._fence = fence
         self._resolver = Resolver(SystemClock())
 
     async def exchange(self, query: dns.message.Message, fqdn: str) -> tuple[int, dns.message.Message | None]:
@@ -126,6 +136,7 @@ class SignedServer:
         writer: asyncio.StreamWriter | None = None
         try:
             reader, writer = await self._connect()
+            self._fence()
             writer.write(struct.pack("!H", len(wire)) + wire)
             await writer.drain()
             (length,) = struct.unpack("!H", await reader.readexactly(2))

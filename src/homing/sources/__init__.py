@@ -1,5 +1,26 @@
-"""What a name should hold: the WAN address, this machine's own addresses, or fixed ones. Pure."""
+"""What a name should hold: the WAN address, a machine's own addresses, fixed ones, those of nodes. Pure."""
 
-from homing.sources.sources import InterfaceSource, Source, Sourced, StaticSource, View, WanSource
+from homing.sources.nodes import NodesSource, ServiceSource
+from homing.sources.sources import (
+    InterfaceSource,
+    NodeView,
+    ServiceView,
+    Source,
+    Sourced,
+    StaticSource,
+    View,
+    WanSource,
+)
 
-__all__ = ["InterfaceSource", "Source", "Sourced", "StaticSource", "View", "WanSource"]
+__all__ = [
+    "InterfaceSource",
+    "NodeView",
+    "NodesSource",
+    "ServiceSource",
+    "ServiceView",
+    "Source",
+    "Sourced",
+    "StaticSource",
+    "View",
+    "WanSource",
+]

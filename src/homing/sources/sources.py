@@ -1,8 +1,8 @@
-"""The sources of one machine. Each turns the view of the world into addresses, and says what it does not know."""
+"""The view of the world, and the sources of one machine: each turns the view into addresses, or says what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Protocol
@@ -11,14 +11,35 @@ from homing.model.address import Address, Family, Network, family_of, publishabl
 
 
 @dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node of the cluster: whether it is ready, the areas it lists, the addresses it is reached at."""
+
+    name: str
+    ready: bool
+    areas: frozenset[str]
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """A Service of the cluster: the addresses of its load balancer, and the nodes that host a ready endpoint."""
+
+    balanced: tuple[Address, ...] = ()
+    hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What is known of the world: the last agreed WAN addresses, and this machine's own stable ones.
 
-    ``own`` is None when the machine's addresses could not be read.
+    ``own`` is None when the machine's addresses could not be read. In a cluster ``nodes`` are its nodes, and
+    ``services`` its Services by namespace and name; both are None until they were read.
     """
 
     wan: Mapping[Family, Address] = field(default_factory=dict[Family, Address])
     own: tuple[Address, ...] | None = None
+    nodes: Sequence[NodeView] | None = None
+    services: Mapping[tuple[str, str], ServiceView] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,18 @@ class Memory:
     ``on_error`` is called. With ``write=False`` nothing reaches the disk, as ``homing plan`` wants.
     """
 
-    def __init__(self, store: Store | None, *, write: bool = True, on_error: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        store: Store | None,
+        *,
+        write: bool = True,
+        on_error: Callable[[], None] = lambda: None,
+        tell: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        """``tell`` hears of every event."""
         self._store = store if write else None
         self._on_error = on_error
+        self._tell = tell
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._pending: dict[tuple[object, ...], tuple[Any, ...]] = {}
         self.trouble = ""
@@ -52,6 +61,10 @@ class Memory:
         if self.accounts.get(key, account) not in ("", account):
             for known in [known for known in self.published if known[:2] == key]:
                 del self.published[known]
+
+    def names_at(self, provider: str) -> int:
+        """How many names are published at a provider."""
+        return len({name for at, name, _ in self.published if at == provider})
 
     def close(self) -> None:
         """Wait for what is being written."""
@@ -149,6 +162,7 @@ class Memory:
 
     async def happened(self, event: Event) -> None:
         """Something worth telling."""
+        self._tell(event)
         if self._store is not None:
             await self._write(None, self._store.record_event, event)
 

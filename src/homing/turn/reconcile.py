@@ -96,7 +96,7 @@ class Reconciler:
         await self.restraint.lift(now)
         wants = self.want(view)
         due = await self.read(wants, now, everything=everything)
-        plan = self.guard(diff(self.memory.published, due), now, accept)
+        plan = self.guard(self._plan(due), now, accept)
         outcomes = await self.apply(plan)
         return self.record(plan, outcomes)
 
@@ -104,7 +104,10 @@ class Reconciler:
         """What a turn would do now, without doing it."""
         now = self._clock.time()
         due = await self.read(self.want(view), now, everything=True)
-        return self.guard(diff(self.memory.published, due), now)
+        return self.guard(self._plan(due), now)
+
+    def _plan(self, due: list[Want]) -> Plan:
+        return diff({key: item for want in due for key, item in self._published(want.name).items()}, due)
 
     def want(self, view: View) -> list[Want]:
         """What each enabled name should hold by this view; names of which nothing is known are left alone."""
@@ -144,6 +147,8 @@ class Reconciler:
                 continue
             changed = bool(diff(self._published(want.name), [want]).changes)
             overdue = everything or now >= state.last_read + intervals[want.name]
+            if overdue and not self.provider.traits.readable:
+                state.last_read = now  # there is nothing to read: the look at it is all
             (ask if self.provider.traits.readable and (changed or overdue) else due).append(want)
         gate = asyncio.Semaphore(self.provider.traits.parallel)
         answered = await asyncio.gather(*(self._read(want, now, gate) for want in ask))
@@ -154,7 +159,7 @@ class Reconciler:
         name = self.provider.name
         policy = GuardPolicy(
             public=frozenset({name} if self.provider.traits.public else ()),
-            published={name: len({key[1] for key in self.memory.published if key[0] == name})},
+            published={name: self.memory.names_at(name) if plan.changes else 0},
             holds=self.restraint.holds(plan, now),
             accept=accept,
             first_seen=self._first_seen,

@@ -1,0 +1,67 @@
+"""A provider that many Domains share: a few requests at a time, and no more a minute than it was told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from homing.model.name import Name
+from homing.model.rrset import RRset
+from homing.plan import NameChange
+from homing.providers.base import Provider, Traits
+from homing.providers.rate import Rate
+
+PARALLEL = 4
+"""Requests at a time at least: one that hangs does not hold up all others (U9)."""
+
+_PATIENCE = 86_400.0
+"""Seconds that a request waits for its turn: in a crowd everybody has theirs."""
+
+
+class Gate:
+    """A provider behind a gate. ``fence`` raises NotLeading when nothing may be written any more."""
+
+    def __init__(self, provider: Provider, fence: Callable[[], None], rate: Rate | None = None) -> None:
+        self._provider = provider
+        self._fence = fence
+        self._rate = rate
+        self._gate = asyncio.Semaphore(max(PARALLEL, provider.traits.parallel))
+
+    @property
+    def name(self) -> str:
+        """That of the provider."""
+        return self._provider.name
+
+    @property
+    def traits(self) -> Traits:
+        """Those of the provider."""
+        return self._provider.traits
+
+    def account(self, name: Name) -> str:
+        """The account of the provider."""
+        return self._provider.account(name)
+
+    def fingerprint(self, name: Name, salt: bytes) -> str:
+        """That of the provider's credentials."""
+        return self._provider.fingerprint(name, salt)
+
+    async def read(self, name: Name) -> tuple[RRset, ...]:
+        """Read when it is this request's turn."""
+        async with self._gate:
+            await self._admit()
+            return await self._provider.read(name)
+
+    async def apply(self, change: NameChange) -> None:
+        """Write when it is this request's turn, and only while leading."""
+        async with self._gate:
+            await self._admit()
+            self._fence()
+            await self._provider.apply(change)
+
+    async def aclose(self) -> None:
+        """Close the provider."""
+        await self._provider.aclose()
+
+    async def _admit(self) -> None:
+        if self._rate is not None:
+            await self._rate.admit(_PATIENCE)

@@ -1,0 +1,158 @@
+"""What the leader does for Site ``default``: its ConfigMap for ESDDNS's users, and observing where no agent does."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from homing.effects.clock import Clock
+from homing.effects.log import get_logger
+from homing.errors import Conflict, KubeError, NotFound
+from homing.kube.client import KubeClient
+from homing.kube.kinds import SITES
+from homing.kube.kinds.site import Site
+from homing.kube.objects import Key, Lease
+from homing.kube.recorder import Recorder
+from homing.kube.resource import CONFIG_MAPS, LEASES
+from homing.kube.watch import Mirror
+from homing.model.address import Family
+from homing.model.observation import Verdict
+from homing.operator.agent import lease_name
+from homing.operator.own import reference
+from homing.operator.sites import DEFAULT, MakeDetector, SiteObserver, detected_at
+from homing.operator.world import site_addresses
+
+log = get_logger("home")
+
+LOOK = 5.0
+"""Seconds between two looks, should a change go unseen."""
+
+INTERVALS = 2
+"""Intervals of a Site after which its agents' word is too old."""
+
+CONFIG_MAP = "esddns-wan-ip"
+"""The ConfigMap that ESDDNS's users read (SPEC B8)."""
+
+
+class Home:
+    """Keeps Site ``default`` observed and its address in a ConfigMap."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        sites: Mirror[Site],
+        make: MakeDetector,
+        *,
+        recorder: Recorder,
+        clock: Clock,
+        chance: random.Random,
+        config_map: str = CONFIG_MAP,
+        heard: Callable[[Verdict, bool], None] = lambda _verdict, _new: None,
+    ) -> None:
+        self._client = client
+        self._sites = sites
+        self._make = make
+        self._recorder = recorder
+        self._clock = clock
+        self._config_map = config_map
+        self._heard = heard
+        self._leases = Mirror(
+            client,
+            LEASES,
+            clock=clock,
+            chance=chance,
+            namespaces=(client.namespace,),
+            field_selector=f"metadata.name={lease_name(DEFAULT)}",
+            on_change=self._lease_changed,
+        )
+        self._renewed = clock.monotonic()
+        self._written: dict[str, str] | None = None
+        self._observing: tuple[int, asyncio.Task[None]] | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._leases.run())
+            await self._sites.synced.wait()
+            await self._leases.synced.wait()
+            while True:
+                try:
+                    await self._look(group)
+                except KubeError as error:
+                    log.warning("trying again", reason=str(error))
+                await self._clock.sleep(LOOK)
+
+    async def copied(self) -> None:
+        """Write the ConfigMap where it differs."""
+        site = self._sites.get(("", DEFAULT))
+        addresses = site_addresses(site) if site is not None else {}
+        if site is None or not addresses:
+            return  # not seeing is not knowing (law 1)
+        address = addresses.get(Family.V4) or next(iter(addresses.values()))
+        data = {"current_ip": str(address), "detected_at": _unzoned(detected_at(site))}
+        if data == self._written:
+            return
+        stamped = {**data, "timestamp": _unzoned(self._clock.time())}
+        namespace = self._client.namespace
+        try:
+            await self._client.patch(CONFIG_MAPS, self._config_map, {"data": stamped}, namespace)
+        except NotFound:
+            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": self._config_map}, "data": stamped}
+            await self._client.create(CONFIG_MAPS, body, namespace)
+        self._written = data
+
+    async def _look(self, group: asyncio.TaskGroup) -> None:
+        site = self._sites.get(("", DEFAULT))
+        if site is None:
+            body = {"apiVersion": SITES.api_version, "kind": SITES.kind, "metadata": {"name": DEFAULT}, "spec": {}}
+            try:
+                await self._client.create(SITES, body)
+                log.info("Site default created")
+            except Conflict:
+                pass
+            return
+        reason = self._unobserved(site)
+        generation = site.metadata.generation
+        if self._observing is not None and (not reason or self._observing[0] != generation):
+            self._observing[1].cancel()
+            await asyncio.gather(self._observing[1], return_exceptions=True)
+            self._observing = None
+        if reason and self._observing is None:
+            told = f"the operator observes for this Site itself: {reason}"
+            log.info("observing for Site default", reason=reason)
+            self._recorder.event(
+                reference(SITES.kind, SITES.api_version, site.metadata), "Normal", "ObservedByOperator", told, "Detect"
+            )
+            observer = SiteObserver(self._client, site, self._make, by="operator", clock=self._clock, heard=self._heard)
+            self._observing = (generation, group.create_task(observer.run()))
+        await self.copied()
+
+    def _unobserved(self, site: Site) -> str:
+        """Why no agent can be relied on; empty when one can."""
+        lease = self._leases.get((self._client.namespace, lease_name(DEFAULT)))
+        holder = lease.spec.holder_identity if lease is not None else None
+        if lease is None or not holder:
+            return "no agent holds its Lease"
+        duration = float(lease.spec.lease_duration_seconds or 15)
+        if self._clock.monotonic() - self._renewed > duration + LOOK:
+            return f"agent {holder} no longer renews its Lease"
+        limit = INTERVALS * site.spec.detect.interval_seconds
+        if self._clock.time() - detected_at(site) > limit and self._leading_for(lease) > limit:
+            return f"agent {holder} has said nothing for over {limit} s"
+        return ""
+
+    def _leading_for(self, lease: Lease) -> float:
+        from homing.operator.conditions import seconds_of
+
+        return self._clock.time() - seconds_of(lease.spec.acquire_time)
+
+    def _lease_changed(self, _: Key, old: Lease | None, new: Lease | None) -> None:
+        if new is not None:
+            self._renewed = self._clock.monotonic()
+
+
+def _unzoned(seconds: float) -> str:
+    """ISO 8601 without a zone, as ESDDNS wrote it; UTC."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

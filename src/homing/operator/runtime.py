@@ -1,0 +1,296 @@
+"""The operator: one leader at a time, and what it runs while it leads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from homing.effects.clock import Clock
+from homing.effects.log import get_logger
+from homing.effects.metrics import Metrics
+from homing.kube.client import KubeClient
+from homing.kube.kinds import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, STRATO_DOMAINS
+from homing.kube.lease import Election, Leadership
+from homing.kube.objects import Key, PartialObject
+from homing.kube.recorder import Recorder
+from homing.kube.resource import NODES, SECRETS_METADATA, Resource
+from homing.kube.watch import Mirror
+from homing.model.observation import Verdict
+from homing.operator.accounts import Accounts
+from homing.operator.domains import Domains
+from homing.operator.entry import ProviderId, Which
+from homing.operator.home import CONFIG_MAP, Home
+from homing.operator.own import OwnAdapter
+from homing.operator.providers import Found, Providers
+from homing.operator.queue import Turns
+from homing.operator.sites import DEFAULT, MakeDetector
+from homing.operator.strato import StratoAdapter
+from homing.operator.world import AREAS, IPS, World
+from homing.providers.base import Provider as Publisher
+from homing.sources import NodesSource, ServiceSource
+from homing.store import Event
+from homing.turn.memory import Memory
+
+log = get_logger("operator")
+
+LEASE = "homing-operator"
+"""The Lease of the operator's leader."""
+
+FIRST_LOOK = 10.0
+"""Seconds that the first turns wait for a kind that cannot be listed, such as the Strato Domain where it is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the operator runs. Durations in seconds; no ``namespaces`` means all."""
+
+    identity: str
+    namespaces: tuple[str, ...] = ()
+    config_map: str = CONFIG_MAP
+    areas: str = AREAS
+    ips: str = IPS
+    strato_server: str = ""
+    lease: str = LEASE
+    lease_duration: float = 15.0
+    observes: bool = True
+    """Whether it observes for Site ``default`` where no agent does."""
+
+
+class Operator:
+    """Takes part in the election; what it does while it leads is a ``Term``."""
+
+    def __init__(
+        self,
+        connect: Callable[[Callable[[], None]], KubeClient],
+        make: MakeDetector,
+        options: Options,
+        *,
+        memory: Callable[[Callable[[Event], None]], Memory],
+        clock: Clock,
+        chance: random.Random,
+        metrics: Metrics,
+    ) -> None:
+        """``connect`` makes a client that asks a fence before it writes."""
+        self._connect = connect
+        self._make = make
+        self._options = options
+        self._memory = memory
+        self._clock = clock
+        self._chance = chance
+        self._metrics = metrics
+        self.term: Term | None = None
+        self.election: Election | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        duration = self._options.lease_duration
+        async with self._connect(lambda: None) as client:
+            self.election = Election(
+                client,
+                name=self._options.lease,
+                namespace=client.namespace,
+                identity=self._options.identity,
+                clock=self._clock,
+                chance=self._chance,
+                lease_duration=duration,
+                renew_deadline=duration * 2 / 3,
+                retry_period=duration * 2 / 15,
+            )
+            await self.election.run(self._lead)
+
+    async def _lead(self, leadership: Leadership) -> None:
+        log.info("leading", identity=leadership.identity)
+        async with self._connect(leadership.check) as client:
+            term = Term(
+                client,
+                self._make,
+                self._options,
+                fence=leadership.check,
+                memory=self._memory,
+                clock=self._clock,
+                chance=self._chance,
+                metrics=self._metrics,
+            )
+            self.term = term
+            try:
+                await term.run()
+            finally:
+                self.term = None
+                log.info("not leading any more", identity=leadership.identity)
+
+
+class Term:
+    """What runs while leading: mirrors tell the queue what changed, turns make it so.
+
+    ``zones`` publishes in the own zones; a process that has them cares for the Domains of that provider, another one for all
+    others.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        make: MakeDetector | None,
+        options: Options,
+        *,
+        fence: Callable[[], None],
+        memory: Callable[[Callable[[Event], None]], Memory],
+        clock: Clock,
+        chance: random.Random,
+        metrics: Metrics,
+        zones: Publisher | None = None,
+    ) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self.turns: Turns[Which | ProviderId] = Turns(
+            self._turn, clock=clock, chance=chance, on_fault=lambda _: metrics.faults.labels("turn").inc()
+        )
+        self.recorder = Recorder(client, clock=clock)
+        self.world = World(
+            client, clock=clock, chance=chance, changed=self._world_changed, areas=options.areas, ips=options.ips
+        )
+
+        def mirror(resource: Resource[Any], on_change: Callable[[Key, Any, Any], None]) -> Mirror[Any]:
+            names = options.namespaces if resource.namespaced else ()
+            return Mirror(client, resource, clock=clock, chance=chance, namespaces=names, on_change=on_change)
+
+        self._secrets_seen = mirror(SECRETS_METADATA, self._secret_changed)
+        self._providers_seen = mirror(PROVIDERS, lambda key, _, new: self._provider_changed("Provider", key, new))
+        self._cluster_seen = mirror(
+            CLUSTER_PROVIDERS, lambda key, _, new: self._provider_changed("ClusterProvider", key, new)
+        )
+        self._domains_seen = mirror(DOMAINS, lambda key, _, new: self._domain_changed("Domain", key, new))
+        self._strato_seen = mirror(STRATO_DOMAINS, lambda key, _, new: self._domain_changed("StratoDomain", key, new))
+        from homing.operator.secrets import Secrets
+
+        self._secrets = Secrets(client, self._secrets_seen)
+        self.memory = memory(self._happened)
+        self._providers = Providers(
+            self._providers_seen,
+            self._cluster_seen,
+            self._secrets,
+            clock=clock,
+            chance=chance,
+            fence=fence,
+            strato_server=options.strato_server,
+            zones=zones,
+        )
+        self._serves_zones = zones is not None
+        self.domains = Domains(
+            {"Domain": OwnAdapter(), "StratoDomain": StratoAdapter()},
+            self._providers,
+            client=client,
+            memory=self.memory,
+            recorder=self.recorder,
+            view=self.world.view,
+            wake=self.turns.wake,
+            ours=self._ours,
+            clock=clock,
+            chance=chance,
+            metrics=metrics,
+        )
+        self._accounts = Accounts(
+            self._providers_seen,
+            self._cluster_seen,
+            self._providers,
+            client=client,
+            memory=self.memory,
+            recorder=self.recorder,
+            users=lambda which: len(self.domains.of_provider(which)),
+            clock=clock,
+        )
+        self.domains.keep_lockouts = self._accounts.turn
+        self._home = None
+        if make is not None:
+            self._home = Home(
+                client,
+                self.world.sites,
+                make,
+                recorder=self.recorder,
+                clock=clock,
+                chance=chance,
+                config_map=options.config_map,
+                heard=self._heard,
+            )
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                mirrors = [self._secrets_seen, self._providers_seen, self._cluster_seen, self._domains_seen]
+                for part in (*mirrors, self._strato_seen, self.world, self.recorder):
+                    group.create_task(part.run())
+                if self._home is not None:
+                    group.create_task(self._home.run())
+                for seen in (*mirrors, self.world.sites):
+                    await seen.synced.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._strato_seen.synced.wait(), FIRST_LOOK)
+                await self.turns.run()
+        finally:
+            await self._providers.aclose()
+            self.memory.close()
+
+    @property
+    def synced(self) -> bool:
+        """Whether the cluster has been seen once."""
+        return self._domains_seen.synced.is_set() and self._providers_seen.synced.is_set()
+
+    async def _turn(self, key: Which | ProviderId) -> float | None:
+        if isinstance(key, ProviderId):
+            return await self._accounts.turn(key)
+        return await self.domains.turn(key)
+
+    def _ours(self, found: Found | None) -> bool:
+        """The Domains of the own zones belong to the DNS leader, all others to the operator's."""
+        return (found is not None and found.type == "zone") == self._serves_zones
+
+    def _domain_changed(self, kind: str, key: Key, new: Any) -> None:
+        which = Which(kind, *key)
+        before = self.domains.entries.get(which)
+        self.domains.changed(which, new)
+        after = self.domains.entries.get(which)
+        for one in {entry.provider for entry in (before, after) if entry is not None}:
+            if (before is None or after is None or before.provider != after.provider) and one.kind != "Strato":
+                self.turns.wake(one, 0.5)  # it counts its Domains
+
+    def _provider_changed(self, kind: str, key: Key, new: Any) -> None:
+        which = ProviderId(kind, *key)
+        self._accounts.learn(which, new)
+        if not self._serves_zones:
+            self.turns.wake(which)
+        for domain in self.domains.of_provider(which):
+            self.domains.claim(domain)
+            self.domains.hurry(domain)
+
+    def _secret_changed(self, key: Key, _: PartialObject | None, new: PartialObject | None) -> None:
+        if new is None:
+            self._secrets.forget(*key)
+        providers: set[ProviderId] = set()
+        for which, entry in self.domains.entries.items():
+            found = self._providers.find(entry)
+            if found is not None and found.secret is not None and found.secret[:2] == key:
+                self.domains.hurry(which)
+                providers.add(entry.provider)
+        for one in providers:
+            if one.kind != "Strato" and not self._serves_zones:
+                self.turns.wake(one)
+
+    def _world_changed(self, what: str) -> None:
+        for which, entry in self.domains.entries.items():
+            follows_nodes = isinstance(entry.source, NodesSource | ServiceSource)
+            if follows_nodes if what == NODES.plural else entry.site == what:
+                self.turns.wake(which)
+        if what == DEFAULT:
+            for family, address in self.world.addresses(DEFAULT).items():
+                self._metrics.wan_is(str(family), str(address))
+
+    def _heard(self, verdict: Verdict, new: bool) -> None:
+        if new:
+            self._metrics.wan_changes.labels(str(verdict.family)).inc()
+
+    def _happened(self, event: Event) -> None:
+        self.domains.happened(event)
