@@ -10,7 +10,15 @@ HomingError
 ├── WorkerError            a process that answers cannot be started
 ├── StoreError             the state directory cannot be used
 │   └── StateLocked        another Homing holds it
-├── NotLeading             somebody else may write now: nothing was sent
+├── NotLeading             this process does not lead, or no longer, and so must not write
+├── KubeError              the API server of Kubernetes refused a request; its word for why is ``reason``
+│   ├── KubeUnavailable    try again later (no connection, timeouts, 5xx, 429)
+│   ├── Unauthorized       401: the credentials are not known there, or have expired
+│   ├── Forbidden          403: they lack the right
+│   ├── NotFound           404
+│   ├── Conflict           409: changed since it was read, or it exists already
+│   ├── Gone               410: what was asked about lies too far back; list anew
+│   └── Invalid            422: the object does not fit its schema
 └── ProviderError          a provider did not do what was asked
     ├── ProviderBusy       try again later by itself (timeouts, 5xx, resets)
     ├── ProviderRefused    this one request is wrong; asking again unchanged does not help
@@ -98,7 +106,53 @@ class StateLocked(StoreError):  # noqa: N818 - a state, as in the tree above
 
 
 class NotLeading(HomingError):  # noqa: N818 - a state, as in the tree above
-    """The Lease ran out or belongs to somebody else: what was about to be written was not sent."""
+    """This process does not lead, or its time ran out before the write began; nothing was sent."""
+
+
+class KubeError(HomingError):
+    """The API server refused a request, or could not be asked.
+
+    ``status`` is the HTTP status (0 when there was no answer), ``reason`` the API's word for it (``NotFound``,
+    ``AlreadyExists``, ``Expired``; ``Timeout`` and the like when there was no answer). The text holds what the server
+    said, never a credential.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class KubeUnavailable(KubeError):  # noqa: N818
+    """The API server cannot be asked now. ``seconds`` is how long it wants to be left alone (``Retry-After``)."""
+
+    def __init__(self, status: int, reason: str, message: str, *, seconds: float | None = None) -> None:
+        super().__init__(status, reason, message)
+        self.seconds = seconds
+
+
+class Unauthorized(KubeError):  # noqa: N818
+    """401, also after the credentials were read again."""
+
+
+class Forbidden(KubeError):  # noqa: N818
+    """403: a role or a binding is missing."""
+
+
+class NotFound(KubeError):  # noqa: N818
+    """404: no such object, or no such kind."""
+
+
+class Conflict(KubeError):  # noqa: N818
+    """409: the object changed since it was read, or exists already (``reason`` tells which)."""
+
+
+class Gone(KubeError):  # noqa: N818
+    """410: the version or the list asked about has been compacted away."""
+
+
+class Invalid(KubeError):  # noqa: N818
+    """422: the object does not fit its schema; the text says which field."""
 
 
 class ProviderError(HomingError):
