@@ -50,9 +50,8 @@ ServerUrl = Annotated[
     str,
     Limits(maxLength=1024),
     Rule(
-        "isURL(self) && (url(self).getScheme() == 'https' || url(self).getScheme() == 'http' && "
-        "(url(self).getHostname() == 'localhost' || isIP(url(self).getHostname()) && "
-        "ip(url(self).getHostname()).isLoopback()))",
+        "isURL(self) && (self.matches('^https://[^/]') || "
+        "self.matches('^http://(localhost|127[.][0-9.]+|[[]::1[]])(:[0-9]+)?(/.*)?$'))",
         "must be a URL that begins with https://, because a password is sent to it: write it like "
         "https://dyndns.example.org/nic/update (http:// only to this machine's own loopback)",
     ),

@@ -35,7 +35,7 @@ class Wan(Struct, frozen=True, kw_only=True, rename="camel"):
         str | None,
         Limits(maxLength=45),
         Rule(
-            "isIP(self) && ip(self).family() == 6 && ip(self) != ip('::') && cidr('::/64').containsIP(self)",
+            "isIP(self) && cidr('::/64').containsIP(self) && !ip(self).isUnspecified()",
             "is not a host id: write the low 64 bits of an IPv6 address, like ::10",
         ),
         Doc(

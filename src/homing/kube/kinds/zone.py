@@ -75,6 +75,14 @@ class Record(Struct, frozen=True, kw_only=True, rename="camel"):
             "!(self.type in ['CNAME', 'DNAME']) || self.values.size() == 1",
             "an alias has one target: write one value",
         ),
+        Rule(
+            "!(self.type in ['A', 'AAAA']) || self.values.all(v, isIP(v))",
+            "values of A and AAAA are addresses: write them like 192.0.2.1 or 2001:db8::1",
+        ),
+        Rule(
+            "!(self.type in ['A', 'AAAA']) || self.values.all(v, v.contains(':') == (self.type == 'AAAA'))",
+            "A holds IPv4 and AAAA holds IPv6: write the others under the other type",
+        ),
     )
 
     name: Annotated[
@@ -102,8 +110,8 @@ class Record(Struct, frozen=True, kw_only=True, rename="camel"):
         Doc("How long resolvers may keep it. Left out: the ttlSeconds of the zone."),
     ] = None
     values: Annotated[
-        tuple[Annotated[str, Limits(minLength=1, maxLength=4096)], ...],
-        Limits(minItems=1, maxItems=64),
+        tuple[Annotated[str, Limits(minLength=1, maxLength=1024)], ...],
+        Limits(minItems=1, maxItems=32),
         Doc(
             'The data of each record as in a zone file, like 192.0.2.1, "10 mail.example.org." or "\\"v=spf1 -all\\"". '
             "Names without a final dot are relative to the origin."
@@ -185,7 +193,7 @@ class ZoneSpec(Struct, frozen=True, kw_only=True, rename="camel"):
     records: Annotated[
         tuple[Record, ...],
         keyed("name", "type"),
-        Limits(maxItems=1000),
+        Limits(maxItems=500),
         Doc("Records that follow nothing. Domains whose provider is zone add theirs."),
     ] = ()
     tsig_keys: Annotated[
@@ -212,7 +220,7 @@ class SecondaryStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     """How far a secondary is."""
 
     address: Annotated[str, Limits(maxLength=45), Doc("Its address.")]
-    port: Annotated[int, Limits(minimum=1, maximum=65535, format="int32"), Doc("Its port.")] = 53
+    port: Annotated[int, Limits(minimum=1, maximum=65535, format="int32"), Doc("Its port.")]
     serial: Annotated[
         int | None,
         Limits(minimum=0, maximum=4294967295, format="int64"),
