@@ -19,9 +19,6 @@ from homing.kube.objects import Condition
 
 Schema = dict[str, Any]
 
-MAX_CONDITIONS = 16
-"""Conditions in one status."""
-
 
 @dataclass(frozen=True, slots=True)
 class Doc:

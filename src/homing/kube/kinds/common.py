@@ -6,7 +6,8 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from homing.kube.schema import Doc, Limits, Rule, one_of
+from homing.kube.objects import Condition
+from homing.kube.schema import Doc, Limits, Rule, keyed, one_of
 
 GROUP = "homing.dev"
 VERSION = "v1alpha1"
@@ -74,6 +75,8 @@ ServerAddress = Annotated[
 
 ObjectName = Annotated[str, Limits(minLength=1, maxLength=253, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 NamespaceName = Annotated[str, Limits(minLength=1, maxLength=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+Conditions = Annotated[tuple[Condition, ...], keyed("type"), Limits(maxItems=16)]
+
 SecretKeyName = Annotated[str, Limits(minLength=1, maxLength=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 
 Family = Annotated[str, one_of(*FAMILIES)]
@@ -81,6 +84,8 @@ Families = Annotated[tuple[Family, ...], Limits(minItems=1, maxItems=2, **{"x-ku
 
 Time = Annotated[str, Limits(format="date-time")]
 """RFC 3339."""
+
+Conditions = Annotated[tuple[Condition, ...], keyed("type"), Limits(maxItems=16)]
 
 KeyName = Annotated[
     str,

@@ -9,14 +9,15 @@ from msgspec import Struct, field
 from homing.kube.kinds.common import (
     API_VERSION,
     FAMILIES,
+    Conditions,
     Families,
     HostName,
     IpAddress,
     ObjectName,
     Time,
 )
-from homing.kube.objects import Condition, ObjectMeta
-from homing.kube.schema import UNIQUE, WHOLE, Doc, Limits, Rule, keyed, one_of
+from homing.kube.objects import ObjectMeta
+from homing.kube.schema import UNIQUE, WHOLE, Doc, Limits, Rule, one_of
 
 
 class Wan(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -155,8 +156,7 @@ class DomainStatus(Struct, frozen=True, kw_only=True, rename="camel"):
         int, Limits(minimum=0, format="int64"), Doc("The generation of the spec that this status is about.")
     ] = 0
     conditions: Annotated[
-        tuple[Condition, ...],
-        keyed("type"),
+        Conditions,
         Doc(
             "Ready: the name holds what it should. Synced: the last turn succeeded. Locked: the provider paused the "
             "account or the host. Conflict: another, older Domain holds this name."

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from homing.kube.kinds.common import (
     API_VERSION,
     ClusterSecretKey,
+    Conditions,
     DomainName,
     KeyName,
     SecretKey,
@@ -16,7 +17,7 @@ from homing.kube.kinds.common import (
     ServerUrl,
     Time,
 )
-from homing.kube.objects import Condition, ObjectMeta
+from homing.kube.objects import ObjectMeta
 from homing.kube.schema import UNIQUE, WHOLE, Doc, Limits, Rule, keyed, one_of
 
 PRESETS = ("strato", "noip", "dyn", "ovh", "inwx", "desec", "he", "dynu", "spdyn", "variomedia")
@@ -238,8 +239,7 @@ class ProviderStatus(Struct, frozen=True, kw_only=True, rename="camel"):
         int, Limits(minimum=0, format="int64"), Doc("The generation of the spec that this status is about.")
     ] = 0
     conditions: Annotated[
-        tuple[Condition, ...],
-        keyed("type"),
+        Conditions,
         Doc("Ready: it can be used. Locked: the provider paused the whole account."),
     ] = ()
 

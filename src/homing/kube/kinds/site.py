@@ -6,8 +6,8 @@ from typing import Annotated
 
 from msgspec import Struct, field
 
-from homing.kube.kinds.common import API_VERSION, FAMILIES, Families, Family, Time
-from homing.kube.objects import Condition, ObjectMeta
+from homing.kube.kinds.common import API_VERSION, FAMILIES, Conditions, Families, Family, Time
+from homing.kube.objects import ObjectMeta
 from homing.kube.schema import UNIQUE, Doc, Limits, Rule, keyed, one_of
 
 METHODS = ("STUN", "HTTP", "Whoami", "Interface")
@@ -146,8 +146,7 @@ class SiteStatus(Struct, frozen=True, kw_only=True, rename="camel"):
         int, Limits(minimum=0, format="int64"), Doc("The generation of the spec that this status is about.")
     ] = 0
     conditions: Annotated[
-        tuple[Condition, ...],
-        keyed("type"),
+        Conditions,
         Doc("Detected: an address is known. Disputed: the last round saw different ones, so the last good one stays."),
     ] = ()
 

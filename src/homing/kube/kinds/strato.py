@@ -6,9 +6,9 @@ from typing import Annotated
 
 from msgspec import Struct, field
 
-from homing.kube.kinds.common import LABEL, Time
-from homing.kube.objects import Condition, ObjectMeta
-from homing.kube.schema import WHOLE, Doc, Limits, keyed
+from homing.kube.kinds.common import LABEL, Conditions, Time
+from homing.kube.objects import ObjectMeta
+from homing.kube.schema import WHOLE, Doc, Limits
 
 STRATO_GROUP = "dyndns.contrib.strato.com"
 
@@ -58,9 +58,7 @@ class StratoDomainStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     observed_generation: Annotated[
         int, Limits(minimum=0, format="int64"), Doc("The generation of the spec that this status is about.")
     ] = 0
-    conditions: Annotated[
-        tuple[Condition, ...], keyed("type"), Doc("Ready, Synced, Locked and Conflict, as in a Domain of homing.dev.")
-    ] = ()
+    conditions: Annotated[Conditions, Doc("Ready, Synced, Locked and Conflict, as in a Domain of homing.dev.")] = ()
 
 
 class StratoDomain(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from msgspec import Struct, field
 
-from homing.kube.kinds.common import API_VERSION, ClusterSecretKey, DomainName, IpAddress, KeyName
-from homing.kube.objects import Condition, ObjectMeta
+from homing.kube.kinds.common import API_VERSION, ClusterSecretKey, Conditions, DomainName, IpAddress, KeyName
+from homing.kube.objects import ObjectMeta
 from homing.kube.schema import UNIQUE, WHOLE, Doc, Limits, Rule, keyed, one_of
 
 TRANSFER_ALGORITHMS = ("hmac-sha256", "hmac-sha384", "hmac-sha512")
@@ -244,7 +244,7 @@ class ZoneStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     observed_generation: Annotated[
         int, Limits(minimum=0, format="int64"), Doc("The generation of the spec that this status is about.")
     ] = 0
-    conditions: Annotated[tuple[Condition, ...], keyed("type"), Doc("Ready: the zone is served as its spec says.")] = ()
+    conditions: Annotated[Conditions, Doc("Ready: the zone is served as its spec says.")] = ()
 
 
 class Zone(Struct, frozen=True, kw_only=True, rename="camel"):
