@@ -34,7 +34,7 @@ from tests.app.running import (
     the_line,
 )
 
-COMMANDS = ("up", "demo", "detect", "plan", "apply", "unlock", "status", "history", "check", "init", "dns")
+COMMANDS = ("up", "demo", "detect", "plan", "apply", "unlock", "status", "history", "check", "init", "dns", "crds")
 
 LIE = IPv4Address("203.0.113.66")
 

@@ -11,6 +11,7 @@ import click
 from homing import __version__
 from homing.app.cli.change import apply_command, plan_command, unlock_command
 from homing.app.cli.config import check_command, init_command
+from homing.app.cli.crds import crds_command
 from homing.app.cli.dns import dns_command
 from homing.app.cli.look import detect_command, history_command, status_command
 from homing.app.cli.run import demo_command, up_command
@@ -41,6 +42,7 @@ for command in (
     history_command,
     check_command,
     init_command,
+    crds_command,
 ):
     cli.add_command(command)
 
