@@ -274,7 +274,8 @@ def test_a_private_address_is_held_at_a_public_provider(world: StandInInternet, 
     """Law 7: plan tells the reason and the remedy with status 0, apply publishes the others and has status 1."""
     static = name(GANDI, "gandi", source="static", addresses=["192.168.1.10"])
     house = House(tmp_path, settings(world) + name(WWW, "strato") + static)
-    reason = f"192.168.1.10 is not globally reachable (private); set allow_private = true (allowPrivate in a Domain) for {GANDI}"
+    remedy = f"set allow_private = true (allowPrivate in a Domain) for {GANDI}"
+    reason = f"192.168.1.10 is not globally reachable (private); {remedy}"
     planned = house.run("plan")
     assert planned.returncode == 0
     assert f"    held: {reason} if the world should see it" in planned.stdout.splitlines()

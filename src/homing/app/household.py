@@ -293,7 +293,7 @@ class Household:
         """A round has ended: a new agreed address is on disk before it counts."""
         family, before = verdict.family, self.verdicts.get(verdict.family)
         self.verdicts[family] = verdict
-        self._count(verdict)
+        self._metrics.heard(verdict)
         self._tell_lists()
         if verdict.outcome is Outcome.AGREED and verdict.address is not None:
             if before is None or before.outcome is not Outcome.AGREED:
@@ -320,18 +320,6 @@ class Household:
             if self._told_lists.get(location) != reason:
                 log.warning("list of STUN servers cannot be used", list=location, reason=reason)
         self._told_lists = problems
-
-    def _count(self, verdict: Verdict) -> None:
-        family = str(verdict.family)
-        for outcome in Outcome:
-            self._metrics.verdict.labels(family, outcome.value).set(outcome is verdict.outcome)
-        self._metrics.round_seconds.labels(family).observe(verdict.elapsed)
-        for item in verdict.observations:
-            result = "answer" if item.counts else "failure"
-            self._metrics.observations.labels(item.method.value, result).inc()
-        if verdict.outcome is Outcome.AGREED:
-            self._metrics.wan_is(family, str(verdict.address))
-            self._metrics.wan_confirmed.labels(family).set(verdict.at)
 
     async def _watch_secrets(self) -> None:
         """A changed secret counts at once (law 3): names that wait because of the old one are tried again."""

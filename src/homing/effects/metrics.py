@@ -12,6 +12,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from homing.model.observation import Outcome, Verdict
+
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
@@ -72,6 +74,20 @@ class Metrics:
         """Drop what was counted for names and providers that a new configuration may not have."""
         for gauge in (self.in_sync, self.lockouts, self.held):
             gauge.clear()
+
+    def heard(self, verdict: Verdict, new: bool = False) -> None:
+        """Count a round that ended; ``new`` tells whether its address is."""
+        family = str(verdict.family)
+        for outcome in Outcome:
+            self.verdict.labels(family, outcome.value).set(outcome is verdict.outcome)
+        self.round_seconds.labels(family).observe(verdict.elapsed)
+        for item in verdict.observations:
+            self.observations.labels(item.method.value, "answer" if item.counts else "failure").inc()
+        if new:
+            self.wan_changes.labels(family).inc()
+        if verdict.outcome is Outcome.AGREED:
+            self.wan_is(family, str(verdict.address))
+            self.wan_confirmed.labels(family).set(verdict.at)
 
     def wan_is(self, family: str, address: str) -> None:
         """Count the WAN address of a family as this one."""

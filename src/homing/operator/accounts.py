@@ -47,7 +47,10 @@ class Accounts:
         users: Callable[[ProviderId], int],
         clock: Clock,
     ) -> None:
-        self._mirrors = {"Provider": (PROVIDERS, own), "ClusterProvider": (CLUSTER_PROVIDERS, cluster)}
+        self._mirrors: dict[str, tuple[Resource[Any], Mirror[Any]]] = {
+            "Provider": (PROVIDERS, own),
+            "ClusterProvider": (CLUSTER_PROVIDERS, cluster),
+        }
         self._providers = providers
         self._client = client
         self._memory = memory
@@ -69,7 +72,7 @@ class Accounts:
     async def turn(self, which: ProviderId) -> float | None:
         """Write the status of a provider where it differs."""
         resource, mirror = self._mirrors[which.kind]
-        found = mirror.get((which.namespace, which.name))
+        found: Provider | ClusterProvider | None = mirror.get((which.namespace, which.name))
         if found is None:
             return None
         problem = await self._problem(which)

@@ -31,7 +31,7 @@ def lease_name(site: str) -> str:
 
 
 def site_of(labels: Mapping[str, str], sites: Iterable[Site]) -> Site | None:
-    """The Site of a node with these labels: the first by name that selects it, else ``default`` unless that selects others."""
+    """The Site of a node with these labels: the first by name that selects it, else a ``default`` that selects none."""
     by_name = sorted(sites, key=lambda site: site.metadata.name)
     for site in by_name:
         selector = site.spec.node_selector

@@ -52,7 +52,7 @@ class ProviderId(NamedTuple):
 _SHORT = {"ClusterProvider": "cluster"}
 
 
-class Unready(HomingError):
+class Unready(HomingError):  # noqa: N818 - a state, as in the tree of errors
     """Why nothing can be done for a Domain now: a condition's reason, and a message that says what to do."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -84,8 +84,8 @@ class Entry:
     """A Domain. ``ttl`` and ``interval`` are seconds; an ``interval`` of 0 means no turn without a change.
 
     ``problem`` is what is wrong with the spec beyond what the API server checks. ``asked`` is what the annotation
-    ``homing.dev/reconcile`` holds, ``accept`` the plan that a person approved, ``lockouts`` are pauses of a Strato Domain's
-    own account as its annotation keeps them.
+    ``homing.dev/reconcile`` holds, ``accept`` the plan that a person approved, ``lockouts`` are the pauses of a Strato
+    Domain's own account as its annotation keeps them.
     """
 
     which: Which

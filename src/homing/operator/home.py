@@ -20,6 +20,7 @@ from homing.kube.watch import Mirror
 from homing.model.address import Family
 from homing.model.observation import Verdict
 from homing.operator.agent import lease_name
+from homing.operator.conditions import seconds_of
 from homing.operator.own import reference
 from homing.operator.sites import DEFAULT, MakeDetector, SiteObserver, detected_at
 from homing.operator.world import site_addresses
@@ -49,6 +50,7 @@ class Home:
         clock: Clock,
         chance: random.Random,
         config_map: str = CONFIG_MAP,
+        interval: int = 300,
         heard: Callable[[Verdict, bool], None] = lambda _verdict, _new: None,
     ) -> None:
         self._client = client
@@ -57,6 +59,7 @@ class Home:
         self._recorder = recorder
         self._clock = clock
         self._config_map = config_map
+        self._interval = interval
         self._heard = heard
         self._leases = Mirror(
             client,
@@ -106,7 +109,8 @@ class Home:
     async def _look(self, group: asyncio.TaskGroup) -> None:
         site = self._sites.get(("", DEFAULT))
         if site is None:
-            body = {"apiVersion": SITES.api_version, "kind": SITES.kind, "metadata": {"name": DEFAULT}, "spec": {}}
+            spec = {"detect": {"intervalSeconds": self._interval}}
+            body = {"apiVersion": SITES.api_version, "kind": SITES.kind, "metadata": {"name": DEFAULT}, "spec": spec}
             try:
                 await self._client.create(SITES, body)
                 log.info("Site default created")
@@ -144,8 +148,6 @@ class Home:
         return ""
 
     def _leading_for(self, lease: Lease) -> float:
-        from homing.operator.conditions import seconds_of
-
         return self._clock.time() - seconds_of(lease.spec.acquire_time)
 
     def _lease_changed(self, _: Key, old: Lease | None, new: Lease | None) -> None:

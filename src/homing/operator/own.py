@@ -47,7 +47,8 @@ class OwnAdapter:
     def entry(self, found: Domain) -> Entry:
         """A Domain as the operator sees it."""
         spec, meta, status = found.spec, found.metadata, found.status
-        problem, name, source, mode, site = "", ROOT, StaticSource(()), "", ""
+        problem, name, mode, site = "", ROOT, "", ""
+        source: Source = StaticSource(())
         try:
             name = parse_name(spec.fqdn)
             source, mode, site = _source(spec.addresses, meta.namespace)

@@ -70,7 +70,7 @@ class Found:
 
 
 class Providers:
-    """Makes each provider once, and anew when its object changed. ``zones`` publishes in the own zones, where there are any."""
+    """Makes each provider once, and anew when its object changed. ``zones`` publishes in the own zones, if any."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """A queue of keys: one turn a key at a time, again when something changed meanwhile, later when it asks for that.
 
-Level-triggered: what happened is not queued, only that something did. So nothing is lost, nothing piles up, and the queue is
-never longer than there are objects.
+Level-triggered: what happened is not queued, only that something did. So nothing is lost, nothing piles up, and the
+queue is never longer than there are objects.
 """
 
 from __future__ import annotations

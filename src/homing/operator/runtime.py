@@ -19,7 +19,6 @@ from homing.kube.objects import Key, PartialObject
 from homing.kube.recorder import Recorder
 from homing.kube.resource import NODES, SECRETS_METADATA, Resource
 from homing.kube.watch import Mirror
-from homing.model.observation import Verdict
 from homing.operator.accounts import Accounts
 from homing.operator.domains import Domains
 from homing.operator.entry import ProviderId, Which
@@ -27,6 +26,7 @@ from homing.operator.home import CONFIG_MAP, Home
 from homing.operator.own import OwnAdapter
 from homing.operator.providers import Found, Providers
 from homing.operator.queue import Turns
+from homing.operator.secrets import Secrets
 from homing.operator.sites import DEFAULT, MakeDetector
 from homing.operator.strato import StratoAdapter
 from homing.operator.world import AREAS, IPS, World
@@ -41,7 +41,7 @@ LEASE = "homing-operator"
 """The Lease of the operator's leader."""
 
 FIRST_LOOK = 10.0
-"""Seconds that the first turns wait for a kind that cannot be listed, such as the Strato Domain where it is not installed."""
+"""Seconds that the first turns wait for the Strato Domains, whose kind need not be installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class Options:
     strato_server: str = ""
     lease: str = LEASE
     lease_duration: float = 15.0
-    observes: bool = True
-    """Whether it observes for Site ``default`` where no agent does."""
+    interval: int = 300
+    """Seconds between the rounds of a Site ``default`` that it creates."""
 
 
 class Operator:
@@ -73,8 +73,9 @@ class Operator:
         clock: Clock,
         chance: random.Random,
         metrics: Metrics,
+        turned: Callable[[str, str], None] = lambda _kind, _outcome: None,
     ) -> None:
-        """``connect`` makes a client that asks a fence before it writes."""
+        """``turned`` counts turns. ``connect`` makes a client that asks a fence before it writes."""
         self._connect = connect
         self._make = make
         self._options = options
@@ -82,6 +83,7 @@ class Operator:
         self._clock = clock
         self._chance = chance
         self._metrics = metrics
+        self._turned = turned
         self.term: Term | None = None
         self.election: Election | None = None
 
@@ -114,6 +116,7 @@ class Operator:
                 clock=self._clock,
                 chance=self._chance,
                 metrics=self._metrics,
+                turned=self._turned,
             )
             self.term = term
             try:
@@ -126,8 +129,8 @@ class Operator:
 class Term:
     """What runs while leading: mirrors tell the queue what changed, turns make it so.
 
-    ``zones`` publishes in the own zones; a process that has them cares for the Domains of that provider, another one for all
-    others.
+    ``zones`` publishes in the own zones; a process that has them cares for the Domains of that provider, one that has
+    not for all others.
     """
 
     def __init__(
@@ -142,9 +145,10 @@ class Term:
         chance: random.Random,
         metrics: Metrics,
         zones: Publisher | None = None,
+        turned: Callable[[str, str], None] = lambda _kind, _outcome: None,
     ) -> None:
-        self._clock = clock
         self._metrics = metrics
+        self._turned = turned
         self.turns: Turns[Which | ProviderId] = Turns(
             self._turn, clock=clock, chance=chance, on_fault=lambda _: metrics.faults.labels("turn").inc()
         )
@@ -164,8 +168,6 @@ class Term:
         )
         self._domains_seen = mirror(DOMAINS, lambda key, _, new: self._domain_changed("Domain", key, new))
         self._strato_seen = mirror(STRATO_DOMAINS, lambda key, _, new: self._domain_changed("StratoDomain", key, new))
-        from homing.operator.secrets import Secrets
-
         self._secrets = Secrets(client, self._secrets_seen)
         self.memory = memory(self._happened)
         self._providers = Providers(
@@ -213,7 +215,8 @@ class Term:
                 clock=clock,
                 chance=chance,
                 config_map=options.config_map,
-                heard=self._heard,
+                interval=options.interval,
+                heard=metrics.heard,
             )
 
     async def run(self) -> None:
@@ -242,7 +245,11 @@ class Term:
     async def _turn(self, key: Which | ProviderId) -> float | None:
         if isinstance(key, ProviderId):
             return await self._accounts.turn(key)
-        return await self.domains.turn(key)
+        seconds = await self.domains.turn(key)
+        report = self.domains.reports.get(key)
+        if report is not None:
+            self._turned(key.kind, report.reason)
+        return seconds
 
     def _ours(self, found: Found | None) -> bool:
         """The Domains of the own zones belong to the DNS leader, all others to the operator's."""
@@ -287,10 +294,6 @@ class Term:
         if what == DEFAULT:
             for family, address in self.world.addresses(DEFAULT).items():
                 self._metrics.wan_is(str(family), str(address))
-
-    def _heard(self, verdict: Verdict, new: bool) -> None:
-        if new:
-            self._metrics.wan_changes.labels(str(verdict.family)).inc()
 
     def _happened(self, event: Event) -> None:
         self.domains.happened(event)

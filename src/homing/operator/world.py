@@ -130,7 +130,7 @@ def site_addresses(site: Site) -> dict[Family, Address]:
 
 
 def node_view(node: Node, areas: str, ips: str) -> NodeView:
-    """A node: ready when its condition says so and it is not being deleted; its addresses by annotation, else ExternalIP.
+    """A node: ready by its condition and not being deleted; its addresses by annotation, else ExternalIP.
 
     An entry of an annotation that cannot be read is left out and told; the others count.
     """

@@ -1,4 +1,4 @@
-"""The view of the world, and the sources of one machine: each turns the view into addresses, or says what is missing."""
+"""The view of the world, and the sources of one machine: each makes addresses of the view, or says what is missing."""
 
 from __future__ import annotations
 

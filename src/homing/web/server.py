@@ -27,23 +27,25 @@ PAGE_POLICY = (
 class WebServer:
     """Serves views on one or more addresses.
 
-    ``state`` gives the current view, ``ready`` None or the reason why Homing cannot serve yet, ``live`` whether what is
-    served was looked at in this run, ``metrics`` the exposition, ``documents`` more paths that give JSON. With
+    ``state`` gives the current view (without it there is no page), ``ready`` None or the reason why Homing cannot serve
+    yet, ``healthy`` None or why it should be started anew, ``live`` whether what is served was looked at in this run, ``metrics`` the exposition, ``documents`` more paths that give JSON. With
     ``legacy`` only ``/`` and ``/raw`` exist, as ESDDNS did.
     """
 
     def __init__(
         self,
-        state: Callable[[], StateView],
+        state: Callable[[], StateView] | None,
         *,
         ready: Callable[[], str | None],
         metrics: Callable[[], bytes],
+        healthy: Callable[[], str | None] = lambda: None,
         live: Callable[[], bool] = lambda: True,
         documents: Mapping[str, Callable[[], object]] | None = None,
         legacy: bool = False,
     ) -> None:
         self._state = state
         self._ready = ready
+        self._healthy = healthy
         self._live = live
         self._metrics = metrics
         self._documents = {} if legacy else dict(documents or {})
@@ -55,10 +57,12 @@ class WebServer:
         """Listen; gives the addresses with their real ports. Raises ListenError."""
         self._local_only = all(_is_local(host) for host, _ in addresses)
         application = web.Application(middlewares=[_secure_headers, self._own_hosts], client_max_size=4096)
-        application.router.add_get("/", self._page)
-        application.router.add_get("/raw", self._raw)
+        if self._state is not None:
+            application.router.add_get("/", _giving_page(self._state))
+            application.router.add_get("/raw", _giving_raw(self._state))
         if not self._legacy:
             application.router.add_get("/healthz", self._health)
+            application.router.add_get("/livez", self._health)
             application.router.add_get("/readyz", self._readiness)
             application.router.add_get("/metrics", self._exposition)
         for path, document in self._documents.items():
@@ -95,17 +99,9 @@ class WebServer:
                 await self._runner.cleanup()
             self._runner = None
 
-    async def _page(self, _: web.Request) -> web.StreamResponse:
-        nonce = secrets.token_urlsafe(16)
-        response = web.Response(text=render(self._state(), nonce), content_type="text/html", charset="utf-8")
-        response.headers["Content-Security-Policy"] = PAGE_POLICY.format(nonce=nonce)
-        return response
-
-    async def _raw(self, _: web.Request) -> web.StreamResponse:
-        return _json(raw_state(self._state()))
-
     async def _health(self, _: web.Request) -> web.StreamResponse:
-        return _json({"status": "ok"})
+        reason = self._healthy()
+        return _json({"status": "ok"}) if reason is None else _json({"status": reason}, 503)
 
     async def _readiness(self, _: web.Request) -> web.StreamResponse:
         reason = self._ready()
@@ -115,6 +111,23 @@ class WebServer:
 
     async def _exposition(self, _: web.Request) -> web.StreamResponse:
         return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _giving_page(state: Callable[[], StateView]) -> Handler:
+    async def page(_: web.Request) -> web.StreamResponse:
+        nonce = secrets.token_urlsafe(16)
+        response = web.Response(text=render(state(), nonce), content_type="text/html", charset="utf-8")
+        response.headers["Content-Security-Policy"] = PAGE_POLICY.format(nonce=nonce)
+        return response
+
+    return page
+
+
+def _giving_raw(state: Callable[[], StateView]) -> Handler:
+    async def raw(_: web.Request) -> web.StreamResponse:
+        return _json(raw_state(state()))
+
+    return raw
 
 
 def _giving(document: Callable[[], object]) -> Handler:

@@ -10,6 +10,7 @@ import click
 
 from homing import __version__
 from homing.app.cli.change import apply_command, plan_command, unlock_command
+from homing.app.cli.cluster import agent_command, operator_command
 from homing.app.cli.config import check_command, init_command
 from homing.app.cli.crds import crds_command
 from homing.app.cli.dns import dns_command
@@ -34,6 +35,8 @@ for command in (
     up_command,
     demo_command,
     dns_command,
+    operator_command,
+    agent_command,
     detect_command,
     plan_command,
     apply_command,

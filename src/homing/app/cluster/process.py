@@ -1,0 +1,186 @@
+"""``homing operator`` and ``homing agent`` as processes: started, watched over, told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+from homing import __version__
+from homing.app.build import parse_listen
+from homing.app.cluster.detect import Detectors
+from homing.app.cluster.metrics import ClusterMetrics, OperatorCollector
+from homing.app.cluster.settings import ClusterSettings
+from homing.effects.clock import SystemClock
+from homing.effects.http import HttpClient
+from homing.effects.log import configure, get_logger
+from homing.effects.metrics import Metrics
+from homing.errors import HomingError
+from homing.kube.client import KubeClient
+from homing.kube.credentials import Credentials, find_credentials
+from homing.operator.agent import Agent
+from homing.operator.runtime import Operator, Options
+from homing.store import Event, Store
+from homing.turn.memory import Memory
+from homing.web.server import WebServer
+
+log = get_logger("process")
+
+CONFIG_LOOK = 2.0
+"""Seconds between two looks at whether the mounted file changed; a ConfigMap's new files appear by a changed link."""
+
+STALLED = 60.0
+"""Seconds without a look at the queue after which the loop counts as stuck."""
+
+Load = Callable[[], ClusterSettings]
+
+
+async def run_operator(load: Load, file: Path | None) -> None:
+    """The operator until SIGTERM. Raises HomingError when it cannot start."""
+    await _until_told(_operator, load, file)
+
+
+async def run_agent(load: Load, file: Path | None) -> None:
+    """The agent until SIGTERM. Raises HomingError when it cannot start."""
+    await _until_told(_agent, load, file)
+
+
+async def _operator(settings: ClusterSettings) -> None:
+    clock, chance, metrics = SystemClock(), random.SystemRandom(), Metrics(__version__)
+    counted = ClusterMetrics(metrics)
+    credentials = await _credentials(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        store = stack.enter_context(Store(Path(settings.state))) if settings.state else None
+        http = await stack.enter_async_context(_http(settings))
+        operator = Operator(
+            lambda fence: KubeClient(credentials, clock=clock, fence=fence, observe=counted.asked),
+            Detectors(http, clock=clock, chance=chance).make,
+            Options(
+                identity=settings.name,
+                namespaces=settings.watch_namespaces,
+                config_map=settings.wan_config_map,
+                areas=settings.areas_annotation,
+                ips=settings.ips_annotation,
+                strato_server=settings.strato_server,
+                lease_duration=settings.lease_duration,
+                interval=settings.detect_interval,
+            ),
+            memory=lambda tell: _memory(store, metrics, tell),
+            clock=clock,
+            chance=chance,
+            metrics=metrics,
+            turned=counted.turned,
+        )
+        metrics.registry.register(OperatorCollector(lambda: operator, metrics))
+
+        def ready() -> str | None:
+            election = operator.election
+            if election is None or not election.leader:
+                return "no leader is known yet"
+            return "reading the cluster" if operator.term is not None and not operator.term.synced else None
+
+        def live() -> str | None:
+            term = operator.term
+            stuck = term is not None and term.synced and clock.monotonic() - term.turns.ticked > STALLED
+            return f"the queue has not moved for over {STALLED:g} s" if stuck else None
+
+        async with _probes(settings, metrics, ready, live):
+            metrics.esddns_health.set(1)
+            await operator.run()
+
+
+async def _agent(settings: ClusterSettings) -> None:
+    clock, chance, metrics = SystemClock(), random.SystemRandom(), Metrics(__version__)
+    counted = ClusterMetrics(metrics)
+    credentials = await _credentials(settings)
+    async with _http(settings) as http, KubeClient(credentials, clock=clock, observe=counted.asked) as client:
+        agent = Agent(
+            client,
+            Detectors(http, clock=clock, chance=chance).make,
+            node=settings.node_name or settings.name,
+            clock=clock,
+            chance=chance,
+            lease_duration=settings.lease_duration,
+            heard=metrics.heard,
+        )
+        async with _probes(settings, metrics, lambda: None if agent.ready else "no Site has this node", lambda: None):
+            await agent.run()
+
+
+async def _credentials(settings: ClusterSettings) -> Credentials:
+    credentials = await asyncio.to_thread(find_credentials, settings.kubeconfig, settings.context)
+    if settings.namespace:
+        credentials.namespace = settings.namespace
+    return credentials
+
+
+def _http(settings: ClusterSettings) -> HttpClient:
+    return HttpClient(ca_file=Path(settings.ca_file) if settings.ca_file else None)
+
+
+def _memory(store: Store | None, metrics: Metrics, tell: Callable[[Event], None]) -> Memory:
+    """What is known comes from the statuses in the cluster; a store, where there is one, keeps the history."""
+    memory = Memory(store, on_error=metrics.store_errors.inc, tell=tell)
+    memory.published.clear()
+    memory.requests.clear()
+    memory.lockouts.clear()
+    return memory
+
+
+@contextlib.asynccontextmanager
+async def _probes(
+    settings: ClusterSettings, metrics: Metrics, ready: Callable[[], str | None], live: Callable[[], str | None]
+) -> AsyncGenerator[None, None]:
+    """``/livez``, ``/readyz`` and ``/metrics``."""
+    server = WebServer(None, ready=ready, healthy=live, metrics=metrics.exposition)
+    try:
+        if settings.listen not in ("", "off"):
+            await server.start([parse_listen(settings.listen, "--listen", 8080)])
+        yield
+    finally:
+        await server.aclose()
+
+
+async def _until_told(run: Callable[[ClusterSettings], Awaitable[None]], load: Load, file: Path | None) -> None:
+    """Run; again with the new settings when the file changed and is right."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    settings = load()
+    while not stop.is_set():
+        configure(settings.log_level, json=settings.log_format == "json")
+        running = asyncio.ensure_future(run(settings))
+        changed = asyncio.create_task(_changed(load, settings, file))
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([running, changed, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running
+                return
+            if changed.done():
+                settings = changed.result()
+                log.info("settings changed, starting anew")
+        finally:
+            for task in (running, changed, stopped):
+                task.cancel()
+            await asyncio.gather(running, changed, stopped, return_exceptions=True)
+
+
+async def _changed(load: Load, before: ClusterSettings, file: Path | None) -> ClusterSettings:
+    """Wait until the file says something else that is right."""
+    told = ""
+    while True:
+        await asyncio.sleep(CONFIG_LOOK if file is not None else 3600.0)
+        try:
+            now = await asyncio.to_thread(load)
+        except HomingError as error:
+            if str(error) != told:
+                told = str(error)
+                log.error("settings stay as they were", reason=told)  # noqa: TRY400 - the reason says it all
+            continue
+        if now != before:
+            return now
