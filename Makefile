@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns soak clean
+.PHONY: help setup run demo test lint types cover bench bench-dns soak cluster controlplane clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,7 +44,7 @@ demo: $(RUNTIME) ## Homing with a stand-in internet whose address changes every 
 
 test: $(DEV) ## everything that must hold: lint, types, layers, tests
 	@tests/install-peers
-	@$(MAKE) --no-print-directory lint types
+	@$(MAKE) --no-print-directory controlplane lint types
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=90 | tail -n 25
@@ -68,5 +68,13 @@ soak: $(DEV) ## a million broken packets, and ten minutes of queries at full rat
 	@HOMING_FUZZ_PACKETS=1000000 $(BIN)/pytest -q tests/dns/test_fuzz.py tests/dns/test_fuzz_fast.py
 	@$(BIN)/python -m bench.dns.soak $(ARGS)
 
-clean: ## forget the environment and the state of `make run`
-	@rm -rf $(VENV) .run .coverage*
+controlplane: $(DEV) ## build the Kubernetes control plane of the tests from source, once (some minutes, needs Go)
+	@$(BIN)/python -m tests.cluster.programs
+
+cluster: $(DEV) ## a Kubernetes control plane on loopback, until Ctrl-C; ARGS="--port 6443 --nodes 3"
+	@tests/install-peers
+	@$(BIN)/python -m tests.cluster.programs
+	@exec $(BIN)/python -m tests.cluster --state .cluster $(ARGS)
+
+clean: ## forget the environment and the state of `make run` and `make cluster`
+	@rm -rf $(VENV) .run .cluster .coverage*
