@@ -28,7 +28,8 @@ class WebServer:
     """Serves views on one or more addresses.
 
     ``state`` gives the current view (without it there is no page), ``ready`` None or the reason why Homing cannot serve
-    yet, ``healthy`` None or why it should be started anew, ``live`` whether what is served was looked at in this run, ``metrics`` the exposition, ``documents`` more paths that give JSON. With
+    yet, ``healthy`` None or why it should be started anew, ``live`` whether what is
+    served was looked at in this run, ``metrics`` the exposition, ``documents`` more paths that give JSON. With
     ``legacy`` only ``/`` and ``/raw`` exist, as ESDDNS did.
     """
 

@@ -10,7 +10,14 @@ import click
 
 from homing.app.cli.common import tells_errors
 
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+
+def _option(name: str, metavar: str | None, told: str, *, also: str = "", **kind: Any) -> Callable[[Any], Any]:
+    """An option that the environment can give too."""
+    variables = [f"HOMING_{name.upper().replace('-', '_')}", *([also] if also else [])]
+    return click.option(f"--{name}", envvar=variables, metavar=metavar, help=told, **kind)
+
+
+_COMMON: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "-c",
         "--config",
@@ -19,25 +26,20 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.Path(path_type=Path, dir_okay=False),
         help="A TOML file whose keys are these options' names; read again when it changes.",
     ),
-    click.option("--kubeconfig", envvar="HOMING_KUBECONFIG", metavar="FILE", help="[default: as kubectl, else the pod's account]"),
-    click.option("--context", envvar="HOMING_CONTEXT", metavar="NAME", help="A context of the kubeconfig."),
-    click.option(
-        "--namespace",
-        envvar=["HOMING_NAMESPACE", "POD_NAMESPACE"],
-        metavar="NAME",
-        help="Where Leases and the ConfigMap live.  [default: the own one]",
-    ),
-    click.option("--identity", envvar=["HOMING_IDENTITY", "POD_NAME"], metavar="NAME", help="In Leases.  [default: host and process]"),
-    click.option("--lease-duration", envvar="HOMING_LEASE_DURATION", type=float, help="Seconds that a Lease holds.  [default: 15]"),
-    click.option("--ca-file", envvar="HOMING_CA_FILE", metavar="FILE", help="Authorities for detection, beside the system's."),
-    click.option("--listen", envvar="HOMING_LISTEN", metavar="HOST:PORT", help="Probes and metrics; 'off' for nowhere.  [default: :8080]"),
-    click.option("--log-level", envvar="HOMING_LOG_LEVEL", type=click.Choice(["debug", "info", "warning", "error"])),
-    click.option("--log-format", envvar="HOMING_LOG_FORMAT", type=click.Choice(["text", "json"]), help="[default: json]"),
-)  # fmt: skip
+    _option("kubeconfig", "FILE", "[default: as kubectl, else the pod's account]"),
+    _option("context", "NAME", "A context of the kubeconfig."),
+    _option("namespace", "NAME", "Where Leases and the ConfigMap live.  [default: the own one]", also="POD_NAMESPACE"),
+    _option("identity", "NAME", "In Leases.  [default: host and process]", also="POD_NAME"),
+    _option("lease-duration", "SECONDS", "How long a Lease holds.  [default: 15]", type=float),
+    _option("ca-file", "FILE", "Authorities for detection over HTTPS, beside the system's."),
+    _option("listen", "HOST:PORT", "Probes and metrics; 'off' for nowhere.  [default: :8080]"),
+    _option("log-level", None, "[default: info]", type=click.Choice(["debug", "info", "warning", "error"])),
+    _option("log-format", None, "[default: json]", type=click.Choice(["text", "json"])),
+)
 
 
 def _common(function: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_OPTIONS):
+    for option in reversed(_COMMON):
         function = option(function)
     return function
 
@@ -52,28 +54,18 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
     metavar="NAME",
     help="Care for Domains and Secrets of this namespace only; may be repeated.  [default: all]",
 )
-@click.option("--wan-config-map", envvar="HOMING_WAN_CONFIG_MAP", metavar="NAME", help="[default: esddns-wan-ip]")
-@click.option(
-    "--areas-annotation",
-    envvar="HOMING_AREAS_ANNOTATION",
-    metavar="KEY",
-    help="[default: k8s.pootis.network/node-areas]",
-)
-@click.option(
-    "--ips-annotation", envvar="HOMING_IPS_ANNOTATION", metavar="KEY", help="[default: k8s.pootis.network/node-ips]"
-)
-@click.option(
-    "--detect-interval",
-    envvar=["HOMING_DETECT_INTERVAL", "DNS_SYNC_INTERVAL"],
+@_option("wan-config-map", "NAME", "Where the address of Site default is copied.  [default: esddns-wan-ip]")
+@_option("areas-annotation", "KEY", "Of nodes.  [default: k8s.pootis.network/node-areas]")
+@_option("ips-annotation", "KEY", "Of nodes.  [default: k8s.pootis.network/node-ips]")
+@_option(
+    "detect-interval",
+    "SECONDS",
+    "Between rounds of a Site default that the operator creates.  [default: 300]",
+    also="DNS_SYNC_INTERVAL",
     type=int,
-    help="Seconds between rounds of a Site default that the operator creates.  [default: 300]",
 )
-@click.option(
-    "--strato-server", envvar="HOMING_STRATO_SERVER", metavar="URL", help="Another update URL for Strato Domains."
-)
-@click.option(
-    "--state", envvar="HOMING_STATE", metavar="DIR", help="Keep the history there.  [default: in memory only]"
-)
+@_option("strato-server", "URL", "Another update URL for Strato Domains.")
+@_option("state", "DIR", "Keep the history there.  [default: in memory only]")
 @tells_errors
 def operator_command(file: Path | None, **given: Any) -> None:
     """Run the operator: Domains follow Sites, nodes and Services, at their providers.
@@ -86,8 +78,8 @@ def operator_command(file: Path | None, **given: Any) -> None:
       homing operator --watch-namespace web --watch-namespace mail
       homing operator --config /etc/homing/operator.toml
 
-    Each option can be given in the environment (HOMING_LOG_LEVEL=debug) and in the file (log-level = "debug"). SIGTERM stops;
-    another replica takes over at once.
+    Each option can be given in the environment (HOMING_LOG_LEVEL=debug) and in the file (log-level = "debug").
+    SIGTERM stops; another replica takes over at once.
     """
     import asyncio
 
@@ -99,9 +91,7 @@ def operator_command(file: Path | None, **given: Any) -> None:
 
 @click.command("agent")
 @_common
-@click.option(
-    "--node-name", envvar=["HOMING_NODE_NAME", "NODE_NAME"], metavar="NAME", help="This node.  [default: the host name]"
-)
+@_option("node-name", "NAME", "This node.  [default: the host name]", also="NODE_NAME")
 @tells_errors
 def agent_command(file: Path | None, **given: Any) -> None:
     """Run the agent of a node: detect the WAN address of its Site while it holds the Site's Lease.
