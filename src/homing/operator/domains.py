@@ -14,6 +14,7 @@ from homing.errors import Conflict, KubeError, NotFound
 from homing.kube.client import KubeClient
 from homing.kube.recorder import Recorder
 from homing.kube.resource import Resource
+from homing.model.address import Network
 from homing.model.lockout import Lockout
 from homing.model.name import Name
 from homing.model.rrset import FAMILIES, RRset
@@ -83,6 +84,7 @@ class Domains:
         memory: Memory,
         recorder: Recorder,
         view: Callable[[Entry], View],
+        accepted: Callable[[Entry], tuple[Network, ...]],
         wake: Callable[[Which], None],
         ours: Callable[[Found | None], bool],
         clock: Clock,
@@ -97,6 +99,7 @@ class Domains:
         self._memory = memory
         self._recorder = recorder
         self._view = view
+        self._accepted = accepted
         self._wake = wake
         self.keep_lockouts: Callable[[ProviderId], Awaitable[object]] = _nowhere
         self._ours = ours
@@ -181,7 +184,7 @@ class Domains:
             publisher = await self._providers.use(found)
         except Unready as problem:
             return self._unready(entry, problem)
-        if kept is None or kept.reconciler.provider is not publisher or kept.reconciler.names[0] != _spec(entry):
+        if kept is None or kept.reconciler.provider is not publisher or kept.reconciler.names[0] != self._spec(entry):
             kept = self._kept[entry.which] = _Kept(self._reconciler(entry, publisher, kept), found, entry.asked)
         reconciler, state = kept.reconciler, kept.reconciler.states[entry.name]
         if kept.asked != entry.asked:
@@ -207,7 +210,7 @@ class Domains:
 
     def _reconciler(self, entry: Entry, publisher: Publisher, before: _Kept | None) -> Reconciler:
         """The name's reconciler, which knows what the status tells of the time before this process."""
-        spec, known = _spec(entry), entry.known
+        spec, known = self._spec(entry), entry.known
         same = (
             before is not None and before.found.id == entry.provider and before.reconciler.names[0].name == entry.name
         )
@@ -262,6 +265,10 @@ class Domains:
             retries=state.retry.failures,
             told=tuple(told),
         )
+
+    def _spec(self, entry: Entry) -> NameSpec:
+        accepted = entry.accepted + self._accepted(entry)
+        return NameSpec(entry.name, entry.provider.key, entry.source, entry.ttl, entry.interval or 1e9, accepted)
 
     async def _keep(self, entry: Entry, provider: ProviderId) -> None:
         if provider.kind != STRATO:

@@ -188,6 +188,7 @@ class Term:
             memory=self.memory,
             recorder=self.recorder,
             view=self.world.view,
+            accepted=self.world.accepted,
             wake=self.turns.wake,
             ours=self._ours,
             clock=clock,

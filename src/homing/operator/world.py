@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_network
 
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
@@ -15,7 +16,7 @@ from homing.kube.kinds.site import Site
 from homing.kube.objects import EndpointSlice, Key, Node, Service
 from homing.kube.resource import ENDPOINT_SLICES, NODES, SERVICES
 from homing.kube.watch import Mirror
-from homing.model.address import Address, Family, family_of, parse_address
+from homing.model.address import Address, Family, Network, family_of, parse_address
 from homing.operator.entry import Entry
 from homing.sources import NodesSource, NodeView, ServiceSource, ServiceView, View
 
@@ -78,6 +79,11 @@ class World:
         """The addresses of a Site that were last agreed on."""
         found = self.sites.get(("", site))
         return site_addresses(found) if found is not None else {}
+
+    def accepted(self, entry: Entry) -> tuple[Network, ...]:
+        """The networks that a Domain's Site takes for globally reachable; no others count (law 7)."""
+        site = self.sites.get(("", entry.site)) if entry.site else None
+        return tuple(ip_network(text) for text in site.spec.detect.accept_networks) if site is not None else ()
 
     def _viewed(self, source: NodesSource | ServiceSource) -> Mapping[Key, ServiceView]:
         if isinstance(source, NodesSource):

@@ -138,7 +138,8 @@ async def _probes(
     server = WebServer(None, ready=ready, healthy=live, metrics=metrics.exposition)
     try:
         if settings.listen not in ("", "off"):
-            await server.start([parse_listen(settings.listen, "--listen", 8080)])
+            for host, port in await server.start([parse_listen(settings.listen, "--listen", 8080)]):
+                log.info("probes and metrics", listen=f"{host}:{port}")
         yield
     finally:
         await server.aclose()
