@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import yaml
 
-from homing.kube.crd import DEFINITIONS, Definition, select, to_yaml
+from homing.kube.crd import DEFINITIONS, Definition, select
 from homing.kube.kinds import SITES, ClusterProvider, Domain, Provider, Site, StratoDomain, Zone
 from homing.kube.kinds.domain import DomainStatus, ProviderRef
 from homing.kube.kinds.provider import LockoutStatus, ProviderStatus
@@ -36,6 +36,8 @@ READY = Condition(
     observed_generation=1,
 )
 
+UNKNOWN = Condition(type="Synced", status="Unknown", reason="Waiting", last_transition_time=NOW)
+
 STATUSES: dict[str, msgspec.Struct] = {
     "domains.homing.dev": DomainStatus(
         addresses=("192.0.2.1", "2001:db8::1"),
@@ -45,7 +47,7 @@ STATUSES: dict[str, msgspec.Struct] = {
         ttl_seconds=300,
         last_sync=NOW,
         observed_generation=1,
-        conditions=(READY,),
+        conditions=(READY, UNKNOWN),
     ),
     "providers.homing.dev": ProviderStatus(
         type="gandi",
@@ -77,11 +79,9 @@ STATUSES: dict[str, msgspec.Struct] = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def api(control_plane: ControlPlane) -> Api:
-    """The administrator's client of a cluster that has the definitions."""
-    control_plane.apply(to_yaml(DEFINITIONS))
-    control_plane.kubectl("wait", "--for=condition=Established", "crd", *(item.name for item in DEFINITIONS))
+    """The administrator's client of a cluster, which has our definitions."""
     return control_plane.admin
 
 
@@ -180,8 +180,7 @@ def test_a_site_needs_no_spec(api: Api) -> None:
 def test_what_the_types_write_they_read_again(api: Api, cluster: Cluster, definition: Definition) -> None:
     """An object made of the types, and its status patched in, come back equal; no field is lost on the way."""
     kind = definition.resource.type
-    given = msgspec.convert(GOOD[definition.name], kind)
-    given.metadata.name = cluster.namespace
+    given = msgspec.convert({**GOOD[definition.name], "metadata": {"name": cluster.namespace}}, kind)
     body = msgspec.to_builtins(given)
     path = place(definition, cluster.namespace)
     api.request("POST", path + "?fieldValidation=Strict", body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from homing.kube.kinds.common import LABEL, Conditions, Time
 from homing.kube.objects import ObjectMeta
@@ -76,6 +76,6 @@ class StratoDomain(Struct, frozen=True, kw_only=True, rename="camel"):
 
     api_version: str = f"{STRATO_GROUP}/v1alpha1"
     kind: str = "Domain"
-    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    metadata: ObjectMeta = ObjectMeta()
     spec: Annotated[StratoDomainSpec, Doc("What should be.")]
     status: Annotated[StratoDomainStatus, Doc("What is, as Homing last saw it.")] = StratoDomainStatus()

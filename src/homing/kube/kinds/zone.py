@@ -247,6 +247,6 @@ class Zone(Struct, frozen=True, kw_only=True, rename="camel"):
 
     api_version: str = API_VERSION
     kind: str = "Zone"
-    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    metadata: ObjectMeta = ObjectMeta()
     spec: Annotated[ZoneSpec, Doc("What should be.")]
     status: Annotated[ZoneStatus, Doc("What is, as the DNS leader last saw it.")] = ZoneStatus()
