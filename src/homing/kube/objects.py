@@ -69,7 +69,7 @@ class PartialObject(ApiStruct, frozen=True):
 
 
 class Condition(ApiStruct, frozen=True, omit_defaults=False):
-    """One condition of a status; ``status`` is ``True``, ``False`` or ``Unknown``. Written whole: most fields must be."""
+    """One condition of a status; ``status`` is ``True``, ``False`` or ``Unknown``. Written with all its fields."""
 
     type: str = ""
     status: str = "Unknown"
