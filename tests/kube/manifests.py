@@ -139,6 +139,7 @@ BAD = (
     Bad(DOMAIN, {"addresses": {"service": {}}}, "spec.addresses.service.name: Required value"),
     # Where, how often, how long
     Bad(DOMAIN, {"providerRef.kind": "Zone"}, 'supported values: "Provider", "ClusterProvider"'),
+    Bad(DOMAIN, {"providerRef.name": "My Provider"}, "is not the name of an object: write it as kubectl get shows it"),
     Bad(DOMAIN, {"providerRef": REMOVED}, "spec.providerRef: Required value"),
     Bad(DOMAIN, {"ttlSeconds": 10}, "should be greater than or equal to 30"),
     Bad(DOMAIN, {"intervalSeconds": 59}, "should be greater than or equal to 60"),
@@ -147,6 +148,7 @@ BAD = (
     Bad(PROVIDER, {"gandi": REMOVED}, "write exactly one of strato, dyndns2, gandi and rfc2136"),
     Bad(PROVIDER, {"strato": {}}, "write exactly one of strato, dyndns2, gandi and rfc2136"),
     Bad(PROVIDER, {"secretRef": REMOVED}, "spec.secretRef: Required value"),
+    Bad(PROVIDER, {"secretRef.key": "data/password"}, "is not a key of a Secret"),
     Bad(PROVIDER, {"allowedDomains": ["*.example.org"]}, "is not a domain name: write it like example.org"),
     Bad(PROVIDER, {"timeoutSeconds": 61}, "should be less than or equal to 60"),
     Bad(PROVIDER, {"rateLimit": {"requestsPerMinute": 0}}, "should be greater than or equal to 1"),
@@ -179,6 +181,7 @@ BAD = (
     Bad(CLUSTER_PROVIDER, {"rfc2136.tsigAlgorithm": "sha256"}, 'supported values: "hmac-sha256"'),
     Bad(CLUSTER_PROVIDER, {"rfc2136": REMOVED}, "write exactly one of strato, dyndns2, gandi, rfc2136 and zone"),
     Bad(CLUSTER_PROVIDER, {"secretRef": REMOVED}, "secretRef is missing: write namespace and name"),
+    Bad(CLUSTER_PROVIDER, {"secretRef.namespace": "Web"}, "is not a namespace: write its name"),
     Bad(CLUSTER_PROVIDER, {"secretRef.namespace": REMOVED}, "spec.secretRef.namespace: Required value"),
     Bad(CLUSTER_PROVIDER, {"rfc2136": REMOVED, "zone": {}}, "zone needs no Secret: remove secretRef"),
     Bad(CLUSTER_PROVIDER, {"allowedDomains": REMOVED}, "spec.allowedDomains: Required value"),
@@ -195,7 +198,6 @@ BAD = (
     Bad(ZONE, {"origin": "example.org."}, "is not a domain name: write it like example.org"),
     Bad(ZONE, {"soa.email": "hostmaster@"}, "write it like hostmaster@example.org"),
     Bad(ZONE, {"nameServers": []}, "should have at least 1 items"),
-    Bad(ZONE, {"nameServers": [{"name": "ns1.example.org"}]}, "write addresses beside its name"),
     Bad(ZONE, {"records": [_RECORD, _RECORD]}, "Duplicate value"),
     *(
         Bad(ZONE, _record(name=text), "write it in lower case relative to the origin")
@@ -220,8 +222,8 @@ BAD = (
     Bad(ZONE, {"transfers": [{}]}, "write network, like 192.0.2.0/24, or tsigKeyName"),
     Bad(ZONE, {"transfers": [{"network": "home"}]}, "is not a network: write it like 192.0.2.1"),
     # Strato
-    Bad(STRATO, {"fqdn": "-www.example.de"}, "spec.fqdn in body should match"),
-    Bad(STRATO, {"ipAddress": "192.0.2.256"}, "spec.ipAddress in body should match"),
+    Bad(STRATO, {"fqdn": "-www.example.de"}, "is not a domain: write it like www.example.org"),
+    Bad(STRATO, {"ipAddress": "192.0.2.256"}, "is not an IPv4 address: write it like 192.0.2.1"),
     Bad(STRATO, {"interval": 4}, "should be greater than or equal to 5"),
     Bad(STRATO, {"password": REMOVED}, "spec.password: Required value"),
 )

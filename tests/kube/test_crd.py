@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from homing.kube import kinds
@@ -111,3 +112,11 @@ def test_short_names_are_distinct_and_the_seed_keeps_its_own() -> None:
     shorts = [definition.short for definition in DEFINITIONS if definition.short]
     assert shorts == ["hdom", "hprov", "hcprov", "hsite", "hzone"]
     assert next(item for item in DEFINITIONS if item.resource is kinds.STRATO_DOMAINS).short == ""
+
+
+def test_what_was_stored_under_other_rules_is_read_all_the_same() -> None:
+    """Only the API server judges: one odd object does not hide the others of its list from an older or newer Homing."""
+    odd = b"""{"spec": {"fqdn": "not a name", "addresses": {"wan": {"families": ["IPv6", "IPv8"]}, "later": {}},
+        "providerRef": {"kind": "LaterProvider", "name": "x"}, "ttlSeconds": -1}, "status": {"mode": "Later"}}"""
+    read = msgspec.json.decode(odd, type=kinds.Domain)
+    assert (read.spec.fqdn, read.spec.ttl_seconds, read.status.mode) == ("not a name", -1, "Later")

@@ -68,8 +68,8 @@ class PartialObject(ApiStruct, frozen=True):
     metadata: ObjectMeta = ObjectMeta()
 
 
-class Condition(ApiStruct, frozen=True):
-    """One condition of a status; ``status`` is ``True``, ``False`` or ``Unknown``."""
+class Condition(ApiStruct, frozen=True, omit_defaults=False):
+    """One condition of a status; ``status`` is ``True``, ``False`` or ``Unknown``. Written with all its fields."""
 
     type: str = ""
     status: str = "Unknown"

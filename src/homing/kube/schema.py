@@ -79,6 +79,10 @@ def schema_of(kind: type[msgspec.Struct]) -> Schema:
     }
 
 
+_FIRST = ("type", "description", "default")
+"""Keywords that a reader of the YAML wants to see before a field's own fields."""
+
+
 def _field(hint: Any, default: Any, *, defaults: bool) -> Schema:
     """The schema of one field. With ``defaults`` the server fills in what Python would."""
     schema = _schema(hint, defaults=defaults)
@@ -86,7 +90,8 @@ def _field(hint: Any, default: Any, *, defaults: bool) -> Schema:
         schema["default"] = {}  # its own fields are filled in after it
     elif defaults and default not in (msgspec.NODEFAULT, None, "", ()):
         schema["default"] = msgspec.json.decode(msgspec.json.encode(default))
-    return schema
+    first = {key: schema[key] for key in _FIRST if key in schema}
+    return first | schema
 
 
 def _schema(hint: Any, *, defaults: bool) -> Schema:

@@ -19,3 +19,18 @@ CLUSTER_PROVIDERS = Resource(GROUP, VERSION, "clusterproviders", "ClusterProvide
 SITES = Resource(GROUP, VERSION, "sites", "Site", Site, namespaced=False)
 ZONES = Resource(GROUP, VERSION, "zones", "Zone", Zone, namespaced=False)
 STRATO_DOMAINS = Resource(STRATO_GROUP, VERSION, "domains", "Domain", StratoDomain, namespaced=True)
+
+__all__ = [
+    "CLUSTER_PROVIDERS",
+    "DOMAINS",
+    "PROVIDERS",
+    "SITES",
+    "STRATO_DOMAINS",
+    "ZONES",
+    "ClusterProvider",
+    "Domain",
+    "Provider",
+    "Site",
+    "StratoDomain",
+    "Zone",
+]

@@ -73,11 +73,32 @@ ServerAddress = Annotated[
 ]
 """``HOST``, ``HOST:PORT``, an IPv6 address, or ``[ADDRESS]:PORT``."""
 
-ObjectName = Annotated[str, Limits(minLength=1, maxLength=253, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
-NamespaceName = Annotated[str, Limits(minLength=1, maxLength=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
-Conditions = Annotated[tuple[Condition, ...], keyed("type"), Limits(maxItems=16)]
+ObjectName = Annotated[
+    str,
+    Limits(minLength=1, maxLength=253),
+    Rule(
+        "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",
+        "is not the name of an object: write it as kubectl get shows it, in lower case, like my-example",
+    ),
+]
 
-SecretKeyName = Annotated[str, Limits(minLength=1, maxLength=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+NamespaceName = Annotated[
+    str,
+    Limits(minLength=1, maxLength=63),
+    Rule(
+        "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
+        "is not a namespace: write its name in lower case, like my-example",
+    ),
+]
+
+SecretKeyName = Annotated[
+    str,
+    Limits(minLength=1, maxLength=253),
+    Rule(
+        "self.matches('^[-._a-zA-Z0-9]+$')",
+        "is not a key of a Secret: write what stands before the colon in its data, like password",
+    ),
+]
 
 Family = Annotated[str, one_of(*FAMILIES)]
 Families = Annotated[tuple[Family, ...], Limits(minItems=1, maxItems=2, **{"x-kubernetes-list-type": "set"})]

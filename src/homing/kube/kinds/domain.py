@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from homing.kube.kinds.common import (
     API_VERSION,
@@ -169,6 +169,6 @@ class Domain(Struct, frozen=True, kw_only=True, rename="camel"):
 
     api_version: str = API_VERSION
     kind: str = "Domain"
-    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    metadata: ObjectMeta = ObjectMeta()
     spec: Annotated[DomainSpec, Doc("What should be.")]
     status: Annotated[DomainStatus, Doc("What is, as Homing last saw it.")] = DomainStatus()

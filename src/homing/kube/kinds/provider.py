@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from homing.kube.kinds.common import (
     API_VERSION,
@@ -249,7 +249,7 @@ class Provider(Struct, frozen=True, kw_only=True, rename="camel"):
 
     api_version: str = API_VERSION
     kind: str = "Provider"
-    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    metadata: ObjectMeta = ObjectMeta()
     spec: Annotated[ProviderSpec, Doc("What should be.")]
     status: Annotated[ProviderStatus, Doc("What is, as Homing last saw it.")] = ProviderStatus()
 
@@ -259,6 +259,6 @@ class ClusterProvider(Struct, frozen=True, kw_only=True, rename="camel"):
 
     api_version: str = API_VERSION
     kind: str = "ClusterProvider"
-    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    metadata: ObjectMeta = ObjectMeta()
     spec: Annotated[ClusterProviderSpec, Doc("What should be.")]
     status: Annotated[ProviderStatus, Doc("What is, as Homing last saw it.")] = ProviderStatus()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from homing.kube.kinds.common import API_VERSION, FAMILIES, Conditions, Families, Family, Time
 from homing.kube.objects import ObjectMeta
@@ -156,6 +156,6 @@ class Site(Struct, frozen=True, kw_only=True, rename="camel"):
 
     api_version: str = API_VERSION
     kind: str = "Site"
-    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    metadata: ObjectMeta = ObjectMeta()
     spec: Annotated[SiteSpec, Doc("What should be. Left out: all defaults.")] = SiteSpec()
     status: Annotated[SiteStatus, Doc("What is, as the agent of this site last saw it.")] = SiteStatus()

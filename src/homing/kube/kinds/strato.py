@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from homing.kube.kinds.common import LABEL, Conditions, Time
 from homing.kube.objects import ObjectMeta
-from homing.kube.schema import WHOLE, Doc, Limits
+from homing.kube.schema import WHOLE, Doc, Limits, Rule
 
 STRATO_GROUP = "dyndns.contrib.strato.com"
 
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_FQDN = f"^{LABEL}([.]{LABEL})*$"
+_IPV4 = f"^{_OCTET}([.]{_OCTET}){{3}}$"
 
 
 class PasswordRef(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -29,12 +31,20 @@ class StratoDomainSpec(Struct, frozen=True, kw_only=True, rename="camel"):
 
     fqdn: Annotated[
         str,
-        Limits(maxLength=253, pattern=rf"^{LABEL}(\.{LABEL})*$"),
+        Limits(maxLength=253, pattern=_FQDN),
+        Rule(
+            f"self.matches('{_FQDN}')",
+            "is not a domain: write it like www.example.org, of letters, digits and hyphens, without a final dot",
+        ),
         Doc("The domain or subdomain whose addresses Strato shall know, like www.example.org."),
     ]
     ip_address: Annotated[
         str | None,
-        Limits(maxLength=15, pattern=rf"^{_OCTET}(\.{_OCTET}){{3}}$"),
+        Limits(maxLength=15, pattern=_IPV4),
+        Rule(
+            f"self.matches('{_IPV4}')",
+            "is not an IPv4 address: write it like 192.0.2.1, or remove ipAddress to follow the WAN address",
+        ),
         Doc("This IPv4 address (mode Manual). Left out: the WAN address (mode Dynamic)."),
     ] = None
     enabled: Annotated[bool, Doc("false pauses this Domain; what is published stays.")] = True
@@ -66,6 +76,6 @@ class StratoDomain(Struct, frozen=True, kw_only=True, rename="camel"):
 
     api_version: str = f"{STRATO_GROUP}/v1alpha1"
     kind: str = "Domain"
-    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    metadata: ObjectMeta = ObjectMeta()
     spec: Annotated[StratoDomainSpec, Doc("What should be.")]
     status: Annotated[StratoDomainStatus, Doc("What is, as Homing last saw it.")] = StratoDomainStatus()

@@ -50,7 +50,7 @@ class NameServer(Struct, frozen=True, kw_only=True, rename="camel"):
         tuple[IpAddress, ...],
         UNIQUE,
         Limits(maxItems=16),
-        Doc("Its addresses, needed when its name is in the zone (glue)."),
+        Doc("Its addresses (glue). When its name is in the zone: these, or those of a Domain or of records."),
     ] = ()
 
 
@@ -170,11 +170,6 @@ class ZoneSpec(Struct, frozen=True, kw_only=True, rename="camel"):
             "has(self.tsigKeys) && self.tsigKeys.exists(k, k.name == t.tsigKeyName))",
             "transfers name a TSIG key that tsigKeys does not have: add it there, or correct tsigKeyName",
         ),
-        Rule(
-            "self.nameServers.all(n, !n.name.endsWith('.' + self.origin) || has(n.addresses) && "
-            "n.addresses.size() > 0)",
-            "a name server inside the zone needs its addresses (glue): write addresses beside its name",
-        ),
     )
 
     origin: Annotated[
@@ -252,6 +247,6 @@ class Zone(Struct, frozen=True, kw_only=True, rename="camel"):
 
     api_version: str = API_VERSION
     kind: str = "Zone"
-    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    metadata: ObjectMeta = ObjectMeta()
     spec: Annotated[ZoneSpec, Doc("What should be.")]
     status: Annotated[ZoneStatus, Doc("What is, as the DNS leader last saw it.")] = ZoneStatus()
