@@ -152,7 +152,7 @@ class Term:
         self.turns: Turns[Which | ProviderId] = Turns(
             self._turn, clock=clock, chance=chance, on_fault=lambda _: metrics.faults.labels("turn").inc()
         )
-        self.recorder = Recorder(client, clock=clock)
+        self.recorder = Recorder(client, clock=clock, chance=chance)
         self.world = World(
             client, clock=clock, chance=chance, changed=self._world_changed, areas=options.areas, ips=options.ips
         )
@@ -225,8 +225,10 @@ class Term:
         try:
             async with asyncio.TaskGroup() as group:
                 mirrors = [self._secrets_seen, self._providers_seen, self._cluster_seen, self._domains_seen]
-                for part in (*mirrors, self._strato_seen, self.world, self.recorder):
-                    group.create_task(part.run())
+                for seen in (*mirrors, self._strato_seen):
+                    group.create_task(seen.run())
+                group.create_task(self.world.run())
+                group.create_task(self.recorder.run())
                 if self._home is not None:
                     group.create_task(self._home.run())
                 for seen in (*mirrors, self.world.sites):
