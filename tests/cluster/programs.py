@@ -97,7 +97,7 @@ def build() -> None:
     if go is None:
         raise ProgramsMissing(
             f"The tests build a Kubernetes control plane ({', '.join(absent)}) once, which needs Go {_required('go')} "
-            "or newer: install it (https://go.dev/doc/install), or set KUBEBUILDER_ASSETS to a folder with these programs"
+            "or newer: install it (https://go.dev/doc/install), or set KUBEBUILDER_ASSETS to a folder with them"
         )
     folder = directory()
     folder.mkdir(parents=True, exist_ok=True)
