@@ -422,10 +422,6 @@ _REASONS = {
 }
 
 
-def _spec(entry: Entry) -> NameSpec:
-    return NameSpec(entry.name, entry.provider.key, entry.source, entry.ttl, entry.interval or 1e9, entry.accepted)
-
-
 def _matters(before: Entry, after: Entry) -> bool:
     """Whether a change is one of what the user says; our own status is no news."""
     return any(
