@@ -80,6 +80,18 @@ class ManualClock:
         await settle()
 
 
+async def wait_until(event: asyncio.Event, seconds: float, clock: Clock) -> bool:
+    """Wait for an event, at most so many seconds; whether it came."""
+    sleeper = asyncio.ensure_future(clock.sleep(seconds))
+    waker = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait([sleeper, waker], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sleeper.cancel()
+        waker.cancel()
+    return event.is_set()
+
+
 async def settle(rounds: int = 50) -> None:
     """Let the event loop run what is ready, for tests."""
     for _ in range(rounds):

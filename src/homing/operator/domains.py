@@ -85,6 +85,7 @@ class Domains:
         recorder: Recorder,
         view: Callable[[Entry], View],
         accepted: Callable[[Entry], tuple[Network, ...]],
+        looked: Callable[[Entry], bool],
         wake: Callable[[Which], None],
         ours: Callable[[Found | None], bool],
         clock: Clock,
@@ -100,6 +101,7 @@ class Domains:
         self._recorder = recorder
         self._view = view
         self._accepted = accepted
+        self._looked = looked
         self._wake = wake
         self.keep_lockouts: Callable[[ProviderId], Awaitable[object]] = _nowhere
         self._ours = ours
@@ -239,7 +241,7 @@ class Domains:
             told.append(Told("failed", state.error, warning=True))
         if word == "locked":
             told.append(Told("locked", sentence, warning=True))
-        elif word == "pending" and state.missing:
+        elif word == "pending" and state.missing and self._looked(entry):
             told.append(Told("unknown", state.missing, warning=True))
         elif word == "held":
             told.append(Told("held", f"{sentence} (plan {turn.plan.hash})", warning=True))
