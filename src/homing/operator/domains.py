@@ -38,6 +38,9 @@ FINALIZER = "homing.dev/record"
 STATUS_AGAIN = 15.0
 """Seconds after which a status that could not be written is written again."""
 
+LATER = 0.1
+"""The share of its interval by which a turn may come later."""
+
 WAITS_FOR = 60.0
 """Seconds until a Domain that cannot be published is looked at again, should the change that mends it go unseen."""
 
@@ -250,6 +253,8 @@ class Domains:
         published = _addresses(self._published(reconciler.provider.name, entry.name))
         tried = bool(turn.outcomes) or bool(state.error and state.error != error)
         next_at = turn.next_at if entry.interval or state.not_before > now or word != "in-sync" else 0.0
+        if word == "in-sync" and next_at:
+            next_at += LATER * entry.interval * self._chance.random()  # a thousand made at once spread in time
         return Report(
             at=now,
             ready=word == "in-sync",
