@@ -33,7 +33,7 @@ SHORTEST = 1.0
 MAX_LINE = 4 * 1024 * 1024
 """Bytes of one line, which is one object; etcd holds at most 1.5 MB."""
 
-_FRESH = Backoff(0.25, 15.0)
+_FRESH = Backoff(0.25, 8.0)
 
 _LONGEST_WAIT = 60.0
 """Seconds of a Retry-After that are honoured."""
