@@ -14,7 +14,8 @@ from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.errors import Forbidden, Gone, KubeError, KubeUnavailable, Unauthorized
-from homing.kube.client import KubeClient, decoder, refusal
+from homing.kube.answers import decoder, refusal
+from homing.kube.client import KubeClient
 from homing.kube.objects import Key, PartialObject, T, key_of
 from homing.kube.resource import Resource
 
