@@ -40,6 +40,9 @@ log = get_logger("operator")
 LEASE = "homing-operator"
 """The Lease of the operator's leader."""
 
+LEASE_DURATION = 15.0
+"""Seconds that it holds, as those of other controllers do."""
+
 FIRST_LOOK = 10.0
 """Seconds that the first turns wait for the Strato Domains, whose kind need not be installed."""
 
@@ -55,7 +58,7 @@ class Options:
     ips: str = IPS
     strato_server: str = ""
     lease: str = LEASE
-    lease_duration: float = 15.0
+    lease_duration: float = LEASE_DURATION
     interval: int = 300
     """Seconds between the rounds of a Site ``default`` that it creates."""
 
@@ -101,6 +104,7 @@ class Operator:
                 lease_duration=duration,
                 renew_deadline=duration * 2 / 3,
                 retry_period=duration * 2 / 15,
+                look_period=duration / 30,
             )
             await self.election.run(self._lead)
 
