@@ -47,7 +47,10 @@ def site_of(labels: Mapping[str, str], sites: Iterable[Site]) -> Site | None:
 
 
 class Agent:
-    """One node's agent. Asks nobody outside the cluster unless it holds its Site's Lease."""
+    """One node's agent. Asks nobody outside the cluster unless it holds its Site's Lease.
+
+    ``identity`` is of this process alone: while an agent is replaced, two of them run on the node.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Agent:
         make: MakeDetector,
         *,
         node: str,
+        identity: str,
         clock: Clock,
         chance: random.Random,
         lease_duration: float = LEASE_DURATION,
@@ -63,6 +67,7 @@ class Agent:
         self._client = client
         self._make = make
         self._node = node
+        self._identity = identity
         self._clock = clock
         self._chance = chance
         self._lease_duration = lease_duration
@@ -109,7 +114,7 @@ class Agent:
             self._client,
             name=lease_name(site),
             namespace=self._client.namespace,
-            identity=self._node,
+            identity=self._identity,
             clock=self._clock,
             chance=self._chance,
             lease_duration=self._lease_duration,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import signal
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
@@ -101,7 +102,8 @@ async def _agent(settings: ClusterSettings) -> None:
         agent = Agent(
             client,
             Detectors(http, clock=clock, chance=chance).make,
-            node=settings.node_name or settings.name,
+            node=settings.node_name or socket.gethostname(),
+            identity=settings.name,
             clock=clock,
             chance=chance,
             lease_duration=settings.lease_duration or AGENT_LEASE_DURATION,
