@@ -130,3 +130,18 @@ async def test_a_clock_set_back_delays_nothing(bench: Bench) -> None:
     bench.turns.wake("b", 5.0)
     await bench.clock.advance(5)
     assert bench.began == ["a", "b"]
+
+
+async def test_a_turn_under_way_ends_before_the_queue_does() -> None:
+    """A request that is cut off would be made twice; one that hangs is not waited for long."""
+    bench = Bench()
+    bench.hold = asyncio.Event()
+    task = asyncio.create_task(bench.turns.run())
+    bench.turns.wake("a")
+    await settle()
+    task.cancel()
+    await settle()
+    assert not task.done()
+    bench.hold.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 1)

@@ -89,6 +89,7 @@ class Domains:
         view: Callable[[Entry], View],
         accepted: Callable[[Entry], tuple[Network, ...]],
         looked: Callable[[Entry], bool],
+        has_site: Callable[[Entry], bool],
         wake: Callable[[Which], None],
         ours: Callable[[Found | None], bool],
         clock: Clock,
@@ -105,6 +106,7 @@ class Domains:
         self._view = view
         self._accepted = accepted
         self._looked = looked
+        self._has_site = has_site
         self._wake = wake
         self.keep_lockouts: Callable[[ProviderId], Awaitable[object]] = _nowhere
         self._ours = ours
@@ -205,6 +207,10 @@ class Domains:
         """Whether this Domain may be published at all. Raises Unready."""
         if entry.problem:
             raise Unready("InvalidSpec", entry.problem)
+        if not self._has_site(entry):
+            raise Unready(
+                "SiteNotFound", f"there is no Site {entry.site}; create it or correct spec.addresses.wan.site"
+            )
         if provider is None:
             raise Unready("ProviderNotFound", f"there is no {entry.provider}; create it or correct spec.providerRef")
         self._providers.allowed(provider, entry)

@@ -26,6 +26,9 @@ K = TypeVar("K")
 DEBUG = bool(os.environ.get("HOMING_DEBUG"))
 """Whether faults are told with their traceback."""
 
+ENDING = 1.5
+"""Seconds that turns under way get to end."""
+
 _TICK = 10.0
 """Seconds between two looks at the queue at the most."""
 
@@ -82,8 +85,9 @@ class Turns(Generic[K]):
                 self._push(due, key)
 
     async def run(self) -> None:
-        """Take turns until cancelled; those under way are cancelled too."""
-        async with asyncio.TaskGroup() as group:
+        """Take turns until cancelled; those under way then get a moment to end."""
+        running: set[asyncio.Task[None]] = set()
+        try:
             while True:
                 now = self.ticked = self._clock.monotonic()
                 while self._heap and self._heap[0][0] <= now:
@@ -91,10 +95,18 @@ class Turns(Generic[K]):
                     place = self._places.get(key)
                     if place is not None and not place.running and place.due == due:
                         place.running, place.due = True, None
-                        group.create_task(self._take(key, place))
+                        task = asyncio.create_task(self._take(key, place))
+                        running.add(task)
+                        task.add_done_callback(running.discard)
                 self._woken.clear()
                 wait = self._heap[0][0] - now if self._heap else _TICK
                 await wait_until(self._woken, min(wait, _TICK), self._clock)
+        finally:
+            if running:  # a request that is cut off is made twice
+                await asyncio.wait(running, timeout=ENDING)
+            for task in tuple(running):
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _take(self, key: K, place: _Place) -> None:
         try:

@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from homing.effects.clock import Clock
@@ -166,10 +167,10 @@ class Term:
             return Mirror(client, resource, clock=clock, chance=chance, namespaces=names, on_change=on_change)
 
         self._secrets_seen = mirror(SECRETS_METADATA, self._secret_changed)
-        self._providers_seen = mirror(PROVIDERS, lambda *news: self._provider_changed("Provider", *news))
-        self._cluster_seen = mirror(CLUSTER_PROVIDERS, lambda *news: self._provider_changed("ClusterProvider", *news))
-        self._domains_seen = mirror(DOMAINS, lambda key, _, new: self._domain_changed("Domain", key, new))
-        self._strato_seen = mirror(STRATO_DOMAINS, lambda key, _, new: self._domain_changed("StratoDomain", key, new))
+        self._providers_seen = mirror(PROVIDERS, partial(self._provider_changed, "Provider"))
+        self._cluster_seen = mirror(CLUSTER_PROVIDERS, partial(self._provider_changed, "ClusterProvider"))
+        self._domains_seen = mirror(DOMAINS, partial(self._domain_changed, "Domain"))
+        self._strato_seen = mirror(STRATO_DOMAINS, partial(self._domain_changed, "StratoDomain"))
         self._secrets = Secrets(client, self._secrets_seen)
         self.memory = memory(self._happened)
         self._providers = Providers(
@@ -192,6 +193,7 @@ class Term:
             view=self.world.view,
             accepted=self.world.accepted,
             looked=self.world.looked,
+            has_site=self.world.has_site,
             wake=self.turns.wake,
             ours=self._ours,
             clock=clock,
@@ -261,7 +263,7 @@ class Term:
         """The Domains of the own zones belong to the DNS leader, all others to the operator's."""
         return (found is not None and found.type == "zone") == self._serves_zones
 
-    def _domain_changed(self, kind: str, key: Key, new: Any) -> None:
+    def _domain_changed(self, kind: str, key: Key, _: Any, new: Any) -> None:
         which = Which(kind, *key)
         before = self.domains.entries.get(which)
         self.domains.changed(which, new)

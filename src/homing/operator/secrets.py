@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from homing.effects.secret import MAX_SECRET, Secret
-from homing.errors import ConfigError, NotFound
+from homing.errors import ConfigError, Forbidden, NotFound
 from homing.kube.client import KubeClient
 from homing.kube.objects import PartialObject
 from homing.kube.resource import SECRETS
@@ -78,6 +78,9 @@ class Secrets:
         except NotFound:
             self.forget(namespace, name)
             raise Unready("SecretNotFound", f"there is no Secret {namespace}/{name}; create it") from None
+        except Forbidden:
+            told = f"Homing may not read Secret {namespace}/{name}; give its service account a Role there"
+            raise Unready("SecretForbidden", told) from None
         digest = hashlib.sha256(repr(sorted(found.data.items())).encode()).digest()
         before, meta = self._values.get((namespace, name)), found.metadata
         same = before is not None and (before.uid, before.digest) == (meta.uid, digest)
