@@ -116,6 +116,7 @@ class Domains:
         self._claims = Claims()
         self._kept: dict[Which, _Kept] = {}
         self._written: dict[Which, tuple[str, dict[str, Any]]] = {}
+        self._unkept: set[Which] = set()
         self._leaving = Leaving(providers, memory, client=client, clock=clock, chance=chance)
 
     def changed(self, which: Which, found: Any | None) -> None:
@@ -199,8 +200,11 @@ class Domains:
             state.hurry()
         locks, error = self._locks(found.id), state.error
         turn = await reconciler.turn(self._view(entry), accept=entry.accept)
-        if self._locks(found.id) != locks:  # they outlive this process before anything else is told (law 8)
+        if self._locks(found.id) != locks:
+            self._unkept.add(entry.which)
+        if entry.which in self._unkept:  # they outlive this process before anything else is told (law 8)
             await self._keep(entry, found.id)
+            self._unkept.discard(entry.which)
         return self._judged(entry, found, reconciler, turn, error)
 
     def _judge(self, entry: Entry, provider: Found | None) -> Found:
@@ -342,8 +346,8 @@ class Domains:
                     sub="status",
                 )
                 self._written[entry.which] = (entry.ref.uid, status)
-            except (NotFound, Conflict):
-                return wait  # it is gone, or another one of its name
+            except NotFound:
+                return wait
             except KubeError as error:
                 log.warning("status not written, trying again", domain=str(entry.which), reason=str(error))
                 return STATUS_AGAIN if wait is None else min(wait, STATUS_AGAIN)
@@ -404,6 +408,7 @@ class Domains:
         self.entries.pop(which, None)
         self.reports.pop(which, None)
         self._written.pop(which, None)
+        self._unkept.discard(which)
         kept = self._kept.pop(which, None)
         if kept is not None:
             spec = kept.reconciler.names[0]

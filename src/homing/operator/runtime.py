@@ -210,7 +210,7 @@ class Term:
             users=lambda which: len(self.domains.of_provider(which)),
             clock=clock,
         )
-        self.domains.keep_lockouts = self._accounts.turn
+        self.domains.keep_lockouts = self._keep_lockouts
         self._home = None
         if make is not None:
             self._home = Home(
@@ -258,6 +258,11 @@ class Term:
         if report is not None:
             self._turned(key.kind, report.reason)
         return seconds
+
+    async def _keep_lockouts(self, which: ProviderId) -> None:
+        seconds = await self._accounts.turn(which)
+        if seconds is not None:
+            self.turns.wake(which, seconds)
 
     def _ours(self, found: Found | None) -> bool:
         """The Domains of the own zones belong to the DNS leader, all others to the operator's."""
