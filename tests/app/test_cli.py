@@ -34,7 +34,22 @@ from tests.app.running import (
     the_line,
 )
 
-COMMANDS = ("up", "demo", "detect", "plan", "apply", "unlock", "status", "history", "check", "init", "dns", "crds")
+COMMANDS = (
+    "up",
+    "demo",
+    "detect",
+    "plan",
+    "apply",
+    "unlock",
+    "status",
+    "history",
+    "check",
+    "init",
+    "dns",
+    "crds",
+    "operator",
+    "agent",
+)
 
 LIE = IPv4Address("203.0.113.66")
 
