@@ -18,13 +18,25 @@ _PATIENCE = 86_400.0
 """Seconds that a request waits for its turn: in a crowd everybody has theirs."""
 
 
+Cost = Callable[[Name, NameChange | None], int]
+"""How many requests it takes at most to read a name, or to make a change of it."""
+
+
 class Gate:
     """A provider behind a gate. ``fence`` raises NotLeading when nothing may be written any more."""
 
-    def __init__(self, provider: Provider, fence: Callable[[], None], rate: Rate | None = None) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        fence: Callable[[], None],
+        rate: Rate | None = None,
+        cost: Cost = lambda _name, _change: 1,
+    ) -> None:
         self._provider = provider
         self._fence = fence
         self._rate = rate
+        self._cost = cost
+        self._paying = asyncio.Lock()
         self._gate = asyncio.Semaphore(max(PARALLEL, provider.traits.parallel))
 
     @property
@@ -48,13 +60,13 @@ class Gate:
     async def read(self, name: Name) -> tuple[RRset, ...]:
         """Read when it is this request's turn."""
         async with self._gate:
-            await self._admit()
+            await self._admit(name)
             return await self._provider.read(name)
 
     async def apply(self, change: NameChange) -> None:
         """Write when it is this request's turn, and only while leading."""
         async with self._gate:
-            await self._admit()
+            await self._admit(change.name, change)
             self._fence()
             await self._provider.apply(change)
 
@@ -62,6 +74,9 @@ class Gate:
         """Close the provider."""
         await self._provider.aclose()
 
-    async def _admit(self) -> None:
+    async def _admit(self, name: Name, change: NameChange | None = None) -> None:
+        """Wait here for all requests of the call: the provider's own time limit runs only once they may go out."""
         if self._rate is not None:
-            await self._rate.admit(_PATIENCE)
+            async with self._paying:
+                for _ in range(self._cost(name, change)):
+                    await self._rate.admit(_PATIENCE)

@@ -14,7 +14,7 @@ from homing.kube.kinds.provider import ClusterProvider, ClusterProviderSpec, Pro
 from homing.kube.watch import Mirror
 from homing.model.name import Name, parse_name
 from homing.operator.entry import Entry, ProviderId, Unready
-from homing.operator.gate import Gate
+from homing.operator.gate import Cost, Gate
 from homing.operator.secrets import Secrets
 from homing.providers.base import Provider as Publisher
 from homing.providers.dyndns2 import Dyndns2
@@ -25,7 +25,7 @@ from homing.providers.rate import Rate
 from homing.providers.rfc2136 import Rfc2136
 
 BURST = 5
-"""Requests at once within a rate that the user set."""
+"""Requests at once within a rate that the user set, at most."""
 
 STRATO = "Strato"
 """The kind of provider that a Strato Domain brings along: the account of its own Secret."""
@@ -160,6 +160,7 @@ class Providers:
             raise Unready("SecretNotFound", f"{found.id} names no Secret; add spec.secretRef")
         secret, timeout = self._secrets.secret(*found.secret), float(spec.timeout_seconds)
         publisher: Publisher
+        cost: Cost = lambda _name, _change: 1  # noqa: E731 - one of two
         if spec.rfc2136 is not None:
             publisher = Rfc2136(
                 key,
@@ -173,7 +174,7 @@ class Providers:
                 fence=self._fence,
             )
         elif spec.gandi is not None:
-            publisher = Gandi(
+            gandi = publisher = Gandi(
                 key,
                 http=self._http(spec.ca_bundle),
                 token=secret,
@@ -183,6 +184,7 @@ class Providers:
                 timeout=timeout,
                 rate=self._gandi,
             )
+            cost = gandi.requests
         else:
             service = spec.dyndns2 or spec.strato or Strato()
             preset = PRESETS["strato"] if spec.dyndns2 is None else PRESETS.get(spec.dyndns2.preset or "", GENERIC)
@@ -195,9 +197,12 @@ class Providers:
                 server=service.server or "",
                 timeout=timeout,
             )
-        limit = spec.rate_limit
-        rate = Rate(limit.requests_per_minute, BURST, self._clock) if limit is not None else None
-        return Gate(publisher, self._fence, rate or (self._strato if spec.strato is not None else None))
+        rate = self._strato if spec.strato is not None else None
+        if spec.rate_limit is not None:
+            limit = spec.rate_limit.requests_per_minute
+            burst = max(1, min(BURST, limit // 6))
+            rate = Rate(max(1, limit - burst), burst, self._clock)
+        return Gate(publisher, self._fence, rate, cost)
 
     def _http(self, ca_bundle: str | None) -> HttpClient:
         bundle = ca_bundle or ""

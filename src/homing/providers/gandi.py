@@ -94,6 +94,7 @@ class Gandi:
         self._timeout = timeout
         self._rate = rate or Rate(PER_MINUTE, BURST, clock or SystemClock())
         self._domains: dict[Name, Name] = {}
+        self._found: set[Name] = set()
 
     def __repr__(self) -> str:
         return f"Gandi({self._name!r})"
@@ -116,6 +117,11 @@ class Gandi:
         """Changes with the token, the server or the domain."""
         domain = self._domain.text if self._domain else ""
         return combined_fingerprint(self._token, salt, self._scheme, self._base, domain)
+
+    def requests(self, name: Name, change: NameChange | None = None) -> int:
+        """How many requests ``read`` of a name makes at most, or ``apply`` of a change of it."""
+        lookups = 0 if name in self._domains else len(self._candidates(name))
+        return lookups + (len(change.changes) if change is not None else 2)
 
     async def read(self, name: Name) -> tuple[RRset, ...]:
         """The A and AAAA RRsets of the name."""
@@ -180,6 +186,7 @@ class Gandi:
         if response.status == 404 and method == "PUT":
             # The domain was there and is gone: look it up again before the next change.
             self._domains.clear()
+            self._found.clear()
             raise self._not_in_livedns(name)
         if response.status not in (200, 201, 202, 204) and not (method == "DELETE" and response.status == 404):
             raise self._failure(response, name)
@@ -192,21 +199,31 @@ class Gandi:
         known = self._domains.get(name)
         if known is not None:
             return known
-        candidates = [self._domain] if self._domain else [item for item in name.ancestors() if len(item.labels) > 1]
         forbidden: HttpResponse | None = None
-        for candidate in candidates:
+        for candidate in self._candidates(name):
+            if candidate in self._found:
+                return self._holds(candidate, name)
             response = await self._request("GET", f"/domains/{quote(candidate.text, safe='')}", name)
             if response.status == 200:
-                if len(self._domains) >= MAX_DOMAINS:
-                    self._domains.clear()
-                self._domains[name] = candidate
-                return candidate
+                return self._holds(candidate, name)
             if response.status == 403:
                 # A token for one domain may be refused at its neighbours; ask on before giving up.
                 forbidden = response
             elif response.status != 404:
                 raise self._failure(response, name)
         raise self._failure(forbidden, name) if forbidden is not None else self._not_in_livedns(name)
+
+    def _candidates(self, name: Name) -> list[Name]:
+        return [self._domain] if self._domain else [item for item in name.ancestors() if len(item.labels) > 1]
+
+    def _holds(self, domain: Name, name: Name) -> Name:
+        """Remember that LiveDNS has a domain, and that it holds a name."""
+        if len(self._domains) >= MAX_DOMAINS:
+            self._domains.clear()
+            self._found.clear()
+        self._domains[name] = domain
+        self._found.add(domain)
+        return domain
 
     async def _request(self, method: str, path: str, name: Name, body: object = None) -> HttpResponse:
         token = reveal(self._token, self._name)

@@ -15,7 +15,7 @@ from homing.app.build import parse_listen
 from homing.app.cluster.detect import Detectors
 from homing.app.cluster.metrics import ClusterMetrics, OperatorCollector
 from homing.app.cluster.settings import ClusterSettings
-from homing.effects.clock import SystemClock
+from homing.effects.clock import Clock, SystemClock
 from homing.effects.http import HttpClient
 from homing.effects.log import configure, get_logger
 from homing.effects.metrics import Metrics
@@ -84,14 +84,16 @@ async def _operator(settings: ClusterSettings) -> None:
                 return "no leader is known yet"
             return "reading the cluster" if operator.term is not None and not operator.term.synced else None
 
-        def live() -> str | None:
-            term = operator.term
-            stuck = term is not None and term.synced and clock.monotonic() - term.turns.ticked > STALLED
-            return f"the queue has not moved for over {STALLED:g} s" if stuck else None
-
-        async with _probes(settings, metrics, ready, live):
+        async with _probes(settings, metrics, ready, lambda: stalled(operator, clock)):
             metrics.esddns_health.set(1)
             await operator.run()
+
+
+def stalled(operator: Operator, clock: Clock) -> str | None:
+    """Why an operator should be started anew: it leads, and its queue is not looked at any more; None when it is."""
+    term = operator.term
+    stuck = term is not None and term.synced and clock.monotonic() - term.turns.ticked > STALLED
+    return f"the queue has not moved for over {STALLED:g} s" if stuck else None
 
 
 async def _agent(settings: ClusterSettings) -> None:
