@@ -247,12 +247,12 @@ class Daemon:
         """Send it a signal."""
         self.process.send_signal(number)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+    def stop(self, number: signal.Signals = signal.SIGTERM, *, limit: float = 10) -> float:
         """End it by a signal; the seconds until it had ended, which it did with status 0."""
         began = time.monotonic()
         self.send(number)
         try:
-            status = self.process.wait(10)
+            status = self.process.wait(limit)
             took = time.monotonic() - began
         finally:
             self.kill()

@@ -44,7 +44,7 @@ async def authorization(credentials: Credentials) -> str | None:
     return (await credentials.headers()).get("Authorization")
 
 
-async def test_the_order_is_that_of_client_go(tmp_path: Path) -> None:
+async def test_the_order_is_that_of_client_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file named, KUBECONFIG, the pod's service account, ~/.kube/config."""
     home = tmp_path / "home"
     (home / ".kube").mkdir(parents=True)
@@ -62,11 +62,10 @@ async def test_the_order_is_that_of_client_go(tmp_path: Path) -> None:
 
     assert look().server == "https://default:6443"
     environ |= {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}
-    os.environ |= environ
-    try:
+    with monkeypatch.context() as inside_a_pod:
+        for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
+            inside_a_pod.setenv(name, environ[name])
         inside = look()
-    finally:
-        del os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     assert (inside.server, inside.namespace) == ("https://[fd00::1]:443", "pods")
     assert await authorization(inside) == f"Bearer {SECRET}"
     environ["KUBECONFIG"] = str(variable)
