@@ -24,7 +24,7 @@ from homing.operator.domains import Domains
 from homing.operator.entry import ProviderId, Which
 from homing.operator.home import CONFIG_MAP, Home
 from homing.operator.own import OwnAdapter
-from homing.operator.providers import Found, Providers
+from homing.operator.providers import COOLDOWN, Found, Providers
 from homing.operator.queue import Turns
 from homing.operator.secrets import Secrets
 from homing.operator.sites import DEFAULT, MakeDetector
@@ -46,7 +46,7 @@ FIRST_LOOK = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the operator runs. Durations in seconds; no ``namespaces`` means all."""
+    """How the operator runs. Durations in seconds; no ``namespaces`` means all. Servers are for Domains that name none."""
 
     identity: str
     namespaces: tuple[str, ...] = ()
@@ -54,6 +54,8 @@ class Options:
     areas: str = AREAS
     ips: str = IPS
     strato_server: str = ""
+    strato_cooldown: float = COOLDOWN
+    gandi_server: str = ""
     lease: str = LEASE
     lease_duration: float = 15.0
     interval: int = 300
@@ -176,6 +178,8 @@ class Term:
             chance=chance,
             fence=fence,
             strato_server=options.strato_server,
+            strato_cooldown=options.strato_cooldown,
+            gandi_server=options.gandi_server,
             zones=zones,
         )
         self._serves_zones = zones is not None

@@ -65,6 +65,8 @@ async def _operator(settings: ClusterSettings) -> None:
                 areas=settings.areas_annotation,
                 ips=settings.ips_annotation,
                 strato_server=settings.strato_server,
+                strato_cooldown=settings.strato_cooldown,
+                gandi_server=settings.gandi_server,
                 lease_duration=settings.lease_duration,
                 interval=settings.detect_interval,
             ),
