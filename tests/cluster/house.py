@@ -1,7 +1,7 @@
 """The house of ``make cluster``: what Homing asks and where it publishes, on loopback, and the operator itself.
 
-Composition only. Accounts, keys, the zone and Knot's port are those that the examples name, so that they can be applied as
-they are.
+Composition only. Accounts, keys, the zone and Knot's port are those that the examples name, so that they can be
+applied as they are.
 """
 
 from __future__ import annotations

@@ -72,7 +72,9 @@ class Tried:
         """The Domains of both kinds by name; the built-in zone's wait for ``homing dns``."""
         found = json.loads(self.kubectl("get", "domains.homing.dev,domains.dyndns.contrib.strato.com", "-o", "json"))
         domains = {item["metadata"]["name"]: item for item in found["items"]}
-        return {name: item for name, item in domains.items() if item["spec"].get("providerRef", {}).get("name") != "zone"}
+        return {
+            name: item for name, item in domains.items() if item["spec"].get("providerRef", {}).get("name") != "zone"
+        }
 
     def move(self, *addresses: str) -> str:
         """What ``make move`` prints."""
@@ -82,7 +84,9 @@ class Tried:
     def dig(self, name: str) -> set[str]:
         """What Knot answers."""
         command = ["dig", "+short", "+time=1", "+tries=1", "@127.0.0.1", "-p", str(self.knot_port), name]
-        both = [subprocess.run([*command, rtype], capture_output=True, text=True, check=False) for rtype in ("A", "AAAA")]
+        both = [
+            subprocess.run([*command, rtype], capture_output=True, text=True, check=False) for rtype in ("A", "AAAA")
+        ]
         return {line for done in both for line in done.stdout.split()}
 
     def published(self) -> dict[str, set[str]]:

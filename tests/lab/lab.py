@@ -44,8 +44,9 @@ from tests.lab.peers import Daemon, DnsServer, Pair, Tsig, start_bind, start_cot
 class Lab(Network):
     """A home in a box while entered; every method is quick and blocks.
 
-    ``delay`` is seconds one way between router and internet. Addresses, names, keys and files are attributes; what the
-    stand-ins saw is in ``strato()`` and ``gandi()``; ``accounts`` take the place of those of the layout. Raises RuntimeError when a part does not start.
+    ``delay`` is seconds one way between router and internet; ``accounts`` take the place of those of the layout.
+    Addresses, names, keys and files are attributes; what the stand-ins saw is in ``strato()`` and ``gandi()``. Raises
+    RuntimeError when a part does not start.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class Lab(Network):
                     "gandi_token": GANDI_TOKEN,
                     "gandi_key": GANDI_KEY,
                 }
-                | self._accounts
+                | dict(self._accounts)
             )
         )
         self._control = self.folder / "control.sock"

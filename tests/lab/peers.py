@@ -190,7 +190,6 @@ zone "{server.zone}" {{ type primary; file "zone"; allow-update {{ key "{server.
 
 
 def _zone(server: DnsServer) -> str:
-    return (
-        f"$ORIGIN {server.zone}.\n$TTL 60\n@ SOA ns hostmaster 1 3600 900 86400 5\n@ NS ns\n"
-        f"ns A {server.ipv4}\n" + (f"ns AAAA {server.ipv6}\n" if server.ipv6 else "")
+    return f"$ORIGIN {server.zone}.\n$TTL 60\n@ SOA ns hostmaster 1 3600 900 86400 5\n@ NS ns\nns A {server.ipv4}\n" + (
+        f"ns AAAA {server.ipv6}\n" if server.ipv6 else ""
     )

@@ -46,7 +46,7 @@ FIRST_LOOK = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the operator runs. Durations in seconds; no ``namespaces`` means all. Servers are for Domains that name none."""
+    """How the operator runs. Durations in seconds; no ``namespaces`` means all; servers are for who names none."""
 
     identity: str
     namespaces: tuple[str, ...] = ()

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="python -m homing.standins",
         description="Stand-ins for what Homing asks and where it publishes. They tell each client the address it is "
-        "seen with, or that of --wan. Every option with an ADDRESS may be given again. Ends at SIGTERM; prints 'ready' when "
+        "seen with, or that of --wan. Options with an ADDRESS may be given again. Ends at SIGTERM; prints 'ready' when "
         "all listen.",
     )
     for name, what in (
@@ -92,7 +92,13 @@ async def serve(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with AsyncExitStack() as stack:
-        for server in (StunServer(listens("stun"), told), WhoamiServer(listens("whoami"), told), checkip, strato, gandi):
+        for server in (
+            StunServer(listens("stun"), told),
+            WhoamiServer(listens("whoami"), told),
+            checkip,
+            strato,
+            gandi,
+        ):
             await stack.enter_async_context(server)
         if arguments.control is not None:
             await stack.enter_async_context(Control(arguments.control, services, wan))

@@ -1,4 +1,4 @@
-"""The control endpoint of stand-ins that run as a process of their own: read what was published, script faults, move."""
+"""The control endpoint of stand-ins that run as a process of their own: what was published, faults, the WAN address."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class Control:
     behaves again. ``POST /control/wan`` with ``["203.0.113.20"]`` has each client of such a family told that address.
     """
 
-    def __init__(self, path: Path, services: Mapping[str, Controlled], wan: dict[Family, Address] | None = None) -> None:
+    def __init__(
+        self, path: Path, services: Mapping[str, Controlled], wan: dict[Family, Address] | None = None
+    ) -> None:
         self._services = services
         self._wan: dict[Family, Address] = {} if wan is None else wan
         self._service = WebService(self._answer, unix=path)
