@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster soak cluster controlplane clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster soak cluster move controlplane clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,10 +75,13 @@ soak: $(DEV) ## a million broken packets, and ten minutes of queries at full rat
 controlplane: $(DEV) ## build the Kubernetes control plane of the tests from source, once (some minutes, needs Go)
 	@$(BIN)/python -m tests.cluster.programs
 
-cluster: $(DEV) ## a Kubernetes control plane on loopback, until Ctrl-C; ARGS="--port 6443 --nodes 3"
-	@tests/install-peers
+cluster: $(DEV) ## Homing in a Kubernetes on loopback with a stand-in internet, until Ctrl-C; ARGS=--bare for the control plane alone
+	@tests/install-peers etcd knotd dig
 	@$(BIN)/python -m tests.cluster.programs
 	@exec $(BIN)/python -m tests.cluster --state .cluster $(ARGS)
+
+move: $(DEV) ## another WAN address for `make cluster`: ARGS=203.0.113.20; without ARGS, who holds which address now
+	@$(BIN)/python -m tests.cluster.move $(ARGS)
 
 clean: ## forget the environment and the state of `make run` and `make cluster`
 	@rm -rf $(VENV) .run .cluster .coverage*

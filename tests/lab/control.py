@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def script(path: Path, order: Mapping[str, Any]) -> None:
     ask(path, "POST", "/control/script", order)
 
 
-def ask(path: Path, method: str, what: str, order: Mapping[str, Any] | None = None) -> Any:
+def ask(path: Path, method: str, what: str, order: Mapping[str, Any] | Sequence[str] | None = None) -> Any:
     """One request and its JSON answer. Raises ControlRefused."""
     connection = _UnixConnection(str(path))
     try:

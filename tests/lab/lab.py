@@ -44,8 +44,9 @@ from tests.lab.peers import Daemon, DnsServer, Pair, Tsig, start_bind, start_cot
 class Lab(Network):
     """A home in a box while entered; every method is quick and blocks.
 
-    ``delay`` is seconds one way between router and internet. Addresses, names, keys and files are attributes; what the
-    stand-ins saw is in ``strato()`` and ``gandi()``. Raises RuntimeError when a part does not start.
+    ``delay`` is seconds one way between router and internet; ``accounts`` take the place of those of the layout.
+    Addresses, names, keys and files are attributes; what the stand-ins saw is in ``strato()`` and ``gandi()``. Raises
+    RuntimeError when a part does not start.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Lab(Network):
         check_services: Sequence[str] = CHECK_SERVICES,
         whoami: Mapping[str, Pair] | None = None,
         patience: bool = True,
+        accounts: Mapping[str, Any] | None = None,
     ) -> None:
         self._patience = patience
+        self._accounts = accounts or {}
         self._stack = ExitStack()
         self._stun = tuple((name, int(port)) for name, _, port in (text.rpartition(":") for text in stun))
         self._check_services = tuple(check_services)
@@ -134,6 +137,7 @@ class Lab(Network):
                     "gandi_token": GANDI_TOKEN,
                     "gandi_key": GANDI_KEY,
                 }
+                | dict(self._accounts)
             )
         )
         self._control = self.folder / "control.sock"

@@ -91,7 +91,7 @@ class Tsig:
 
 @dataclass(frozen=True)
 class DnsServer:
-    """A primary that takes signed updates of ``zone`` at port 53 of its addresses."""
+    """A primary that takes signed updates of ``zone`` at its addresses; ``ipv6`` may be empty."""
 
     host: str
     ipv4: str
@@ -112,14 +112,20 @@ def start_coturn(host: Host, folder: Path, addresses: Sequence[str], port: int) 
 
 def start_knot(host: Host, folder: Path, server: DnsServer) -> Daemon:
     """A Knot that is primary of ``server.zone``."""
+    return Daemon(host, ["knotd", "-c", str(knot_files(folder, server))], folder / "knot.log")
+
+
+def knot_files(folder: Path, server: DnsServer) -> Path:
+    """The files of a Knot that is primary of ``server.zone``, in a new folder ``knot``; gives its configuration."""
     home = folder / "knot"
     home.mkdir()
+    listen = [f"{address}@{server.port}" for address in (server.ipv4, server.ipv6) if address]
     (home / "zone").write_text(_zone(server))
     (home / "knot.conf").write_text(
         f"""\
 server:
   rundir: {home}
-  listen: [{server.ipv4}@53, {server.ipv6}@53]
+  listen: [{", ".join(listen)}]
   udp-workers: 1
   tcp-workers: 1
   background-workers: 1
@@ -143,7 +149,7 @@ zone:
   acl: signed
 """
     )
-    return Daemon(host, ["knotd", "-c", str(home / "knot.conf")], folder / "knot.log")
+    return home / "knot.conf"
 
 
 BIND_HOME = Path("/var/cache/bind")
@@ -184,7 +190,6 @@ zone "{server.zone}" {{ type primary; file "zone"; allow-update {{ key "{server.
 
 
 def _zone(server: DnsServer) -> str:
-    return (
-        f"$ORIGIN {server.zone}.\n$TTL 60\n@ SOA ns hostmaster 1 3600 900 86400 5\n@ NS ns\n"
-        f"ns A {server.ipv4}\nns AAAA {server.ipv6}\n"
+    return f"$ORIGIN {server.zone}.\n$TTL 60\n@ SOA ns hostmaster 1 3600 900 86400 5\n@ NS ns\nns A {server.ipv4}\n" + (
+        f"ns AAAA {server.ipv6}\n" if server.ipv6 else ""
     )

@@ -56,6 +56,40 @@ def test_it_serves_is_scripted_and_ends_at_sigterm(folder: Path) -> None:
     assert [(entry["code"], entry["families"]) for entry in state["strato"]["log"]] == [("911", [4])]
 
 
+def test_it_tells_the_address_that_it_was_told(folder: Path) -> None:
+    """Each client hears the address of --wan for its family, and another one after an order; without --wan none."""
+    path, port = folder / "control", free_port()
+    argv = [sys.executable, "-m", "homing.standins", "--checkip", f"127.0.0.1:{port}", "--control", str(path)]
+
+    def told() -> bytes:
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        client.request("GET", "/")
+        body = client.getresponse().read()
+        client.close()
+        return body
+
+    for flags, first, second in (
+        (["--wan", "203.0.113.10"], b"203.0.113.10\n", b"203.0.113.20\n"),
+        ([], b"127.0.0.1\n", b"127.0.0.1\n"),
+    ):
+        with subprocess.Popen([*argv, *flags], stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "ready\n"
+                assert told() == first
+                if flags:
+                    control.ask(path, "POST", "/control/wan", ["203.0.113.20"])
+                    assert control.state(path)["wan"] == ["203.0.113.20"]
+                    with pytest.raises(control.ControlRefused, match="400"):
+                        control.ask(path, "POST", "/control/wan", ["203.0.113"])
+                else:
+                    with pytest.raises(control.ControlRefused, match="without --wan"):
+                        control.ask(path, "POST", "/control/wan", ["203.0.113.20"])
+                assert told() == second
+            finally:
+                process.send_signal(signal.SIGTERM)
+
+
 def test_tls_needs_a_certificate() -> None:
     """A command line that cannot work says what it lacks."""
     argv = [sys.executable, "-m", "homing.standins", "--strato-tls", "127.0.0.1:0"]

@@ -24,6 +24,9 @@ from homing.providers.presets import GENERIC, PRESETS
 from homing.providers.rate import Rate
 from homing.providers.rfc2136 import Rfc2136
 
+COOLDOWN = 60.0
+"""Seconds between two requests for one host at a dyndns2 service; they ban hosts that ask more often."""
+
 BURST = 5
 """Requests at once within a rate that the user set, at most."""
 
@@ -82,6 +85,8 @@ class Providers:
         chance: random.Random,
         fence: Callable[[], None],
         strato_server: str = "",
+        strato_cooldown: float = COOLDOWN,
+        gandi_server: str = "",
         zones: Publisher | None = None,
     ) -> None:
         self._own = own
@@ -91,6 +96,8 @@ class Providers:
         self._chance = chance
         self._fence = fence
         self._strato_server = strato_server
+        self._strato_cooldown = strato_cooldown
+        self._gandi_server = gandi_server
         self._zones = zones
         self._made: dict[ProviderId, tuple[tuple[str, int], Publisher]] = {}
         self._https: dict[str, HttpClient] = {}
@@ -180,7 +187,7 @@ class Providers:
                 token=secret,
                 scheme="Apikey" if spec.gandi.authentication == "Apikey" else "Bearer",
                 domain=_name(spec.gandi.domain) if spec.gandi.domain else None,
-                server=spec.gandi.server or "",
+                server=spec.gandi.server or self._gandi_server,
                 timeout=timeout,
                 rate=self._gandi,
             )
@@ -195,6 +202,7 @@ class Providers:
                 password=secret,
                 user=service.user or "",
                 server=service.server or "",
+                cooldown=self._strato_cooldown if found.id.kind == STRATO else COOLDOWN,
                 timeout=timeout,
             )
         rate = self._strato if spec.strato is not None else None

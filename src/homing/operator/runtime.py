@@ -25,7 +25,7 @@ from homing.operator.domains import Domains
 from homing.operator.entry import ProviderId, Which
 from homing.operator.home import CONFIG_MAP, Home
 from homing.operator.own import OwnAdapter
-from homing.operator.providers import Found, Providers
+from homing.operator.providers import COOLDOWN, Found, Providers
 from homing.operator.queue import Turns
 from homing.operator.secrets import Secrets
 from homing.operator.sites import DEFAULT, MakeDetector
@@ -50,7 +50,7 @@ FIRST_LOOK = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the operator runs. Durations in seconds; no ``namespaces`` means all."""
+    """How the operator runs. Durations in seconds; no ``namespaces`` means all; servers are for who names none."""
 
     identity: str
     namespaces: tuple[str, ...] = ()
@@ -58,6 +58,8 @@ class Options:
     areas: str = AREAS
     ips: str = IPS
     strato_server: str = ""
+    strato_cooldown: float = COOLDOWN
+    gandi_server: str = ""
     lease: str = LEASE
     lease_duration: float = LEASE_DURATION
     interval: int = 300
@@ -181,6 +183,8 @@ class Term:
             chance=chance,
             fence=fence,
             strato_server=options.strato_server,
+            strato_cooldown=options.strato_cooldown,
+            gandi_server=options.gandi_server,
             zones=zones,
         )
         self._serves_zones = zones is not None

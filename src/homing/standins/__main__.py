@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from homing.model.address import family_of, parse_address
 from homing.standins.checkip import CheckIpServer
 from homing.standins.control import Control, Controlled
 from homing.standins.gandi import GandiServer
@@ -27,7 +28,8 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="python -m homing.standins",
         description="Stand-ins for what Homing asks and where it publishes. They tell each client the address it is "
-        "seen with. Every ADDRESS:PORT option may be given again. Ends at SIGTERM; prints 'ready' when all listen.",
+        "seen with, or that of --wan. Options with an ADDRESS may be given again. Ends at SIGTERM; prints 'ready' when "
+        "all listen.",
     )
     for name, what in (
         ("stun", "STUN over UDP and TCP"),
@@ -40,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
         ("gandi-tls", "the same over TLS"),
     ):
         command.add_argument(f"--{name}", action="append", default=[], metavar="ADDRESS:PORT", help=what)
+    command.add_argument(
+        "--wan", action="append", default=[], metavar="ADDRESS", help="what clients of its family are told"
+    )
     command.add_argument("--tls-cert", type=Path, help="certificate chain, PEM; needed with the -tls options")
     command.add_argument("--tls-key", type=Path, help="its key, PEM")
     command.add_argument(
@@ -67,7 +72,9 @@ async def serve(arguments: argparse.Namespace) -> None:
 
     accounts: dict[str, Any] = json.loads(arguments.accounts.read_text()) if arguments.accounts else {}
     patience = Patience(nochg=None, requests=None) if arguments.endless_patience else Patience()
-    checkip = CheckIpServer(listens("checkip"))
+    wan = {family_of(address): address for address in map(parse_address, arguments.wan)}
+    told = wan.get if wan else None
+    checkip = CheckIpServer(listens("checkip"), told)
     strato = StratoServer(
         accounts.get("strato_hosts", {}),
         accounts.get("strato_passwords", {}),
@@ -85,10 +92,16 @@ async def serve(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with AsyncExitStack() as stack:
-        for server in (StunServer(listens("stun")), WhoamiServer(listens("whoami")), checkip, strato, gandi):
+        for server in (
+            StunServer(listens("stun"), told),
+            WhoamiServer(listens("whoami"), told),
+            checkip,
+            strato,
+            gandi,
+        ):
             await stack.enter_async_context(server)
         if arguments.control is not None:
-            await stack.enter_async_context(Control(arguments.control, services))
+            await stack.enter_async_context(Control(arguments.control, services, wan))
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await ended.wait()

@@ -65,6 +65,8 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
     type=int,
 )
 @_option("strato-server", "URL", "Another update URL for Strato Domains.")
+@_option("strato-cooldown", "SECONDS", "Between two requests for a host there.  [default: 60]", type=float)
+@_option("gandi-server", "URL", "Another API URL for Providers of Gandi that name none.")
 @_option("state", "DIR", "Keep the history there.  [default: in memory only]")
 @tells_errors
 def operator_command(file: Path | None, **given: Any) -> None:

@@ -68,6 +68,8 @@ async def _operator(settings: ClusterSettings) -> None:
                 ips=settings.ips_annotation,
                 strato_server=settings.strato_server,
                 lease_duration=settings.lease_duration or LEASE_DURATION,
+                strato_cooldown=settings.strato_cooldown,
+                gandi_server=settings.gandi_server,
                 interval=settings.detect_interval,
             ),
             memory=lambda tell: _memory(store, metrics, tell),

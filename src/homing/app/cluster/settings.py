@@ -30,6 +30,8 @@ class ClusterSettings(Struct, frozen=True, forbid_unknown_fields=True, rename="k
     areas_annotation: str = "k8s.pootis.network/node-areas"
     ips_annotation: str = "k8s.pootis.network/node-ips"
     strato_server: str = ""
+    strato_cooldown: Annotated[float, Meta(ge=0, le=86400)] = 60.0
+    gandi_server: str = ""
     lease_duration: Annotated[float, Meta(ge=3, le=600)] | None = None
     detect_interval: Annotated[int, Meta(ge=10, le=86400)] = 300
     listen: str = ":8080"
@@ -51,10 +53,13 @@ def load_settings(file: Path | None, given: Mapping[str, Any]) -> ClusterSetting
     merged: dict[str, Any] = _read(file) if file is not None else {}
     merged |= {key.replace("_", "-"): value for key, value in given.items() if value not in (None, ())}
     try:
-        return msgspec.convert(merged, ClusterSettings)
+        settings = msgspec.convert(merged, ClusterSettings)
     except msgspec.ValidationError as error:
         told = str(error).replace("Object contains unknown field", "unknown key")
         raise ConfigError(str(file or "settings"), told, "see: homing operator --help") from None
+    if settings.strato_cooldown < 60 and not settings.strato_server:
+        raise ConfigError("strato-cooldown", "is under 60 s", "Strato bans hosts that ask more often")
+    return settings
 
 
 def _read(file: Path) -> dict[str, Any]:
