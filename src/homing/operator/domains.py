@@ -151,6 +151,18 @@ class Domains:
                 state.not_before = 0.0
         self._wake(which)
 
+    def look_again(self, which: Which) -> None:
+        """What the provider holds may have changed: the turn that is due now reads it."""
+        kept = self._kept.get(which)
+        if kept is not None:
+            for state in kept.reconciler.states.values():
+                state.last_read = 0.0
+        self.hurry(which)
+
+    def published_name(self, entry: Entry) -> Name | None:
+        """The name that a Domain's status says was published."""
+        return self._leaving.name_of(entry)
+
     async def turn(self, which: Which) -> float | None:
         """Take a Domain's turn; gives the seconds until the next one."""
         entry = self.entries.get(which)
