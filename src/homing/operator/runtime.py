@@ -226,16 +226,16 @@ class Term:
         """Until cancelled; ``before`` the first turn, when the cluster has been seen."""
         try:
             async with asyncio.TaskGroup() as group:
-                for part in (*self._mirrors, self.world, self.recorder):
-                    group.create_task(part.run())
+                for seen in self._mirrors:
+                    group.create_task(seen.run())
+                group.create_task(self.world.run())
+                group.create_task(self.recorder.run())
                 if self._home is not None:
                     group.create_task(self._home.run())
                 for seen in (*self._mirrors, self.world.sites):
-                    if seen is not self._strato_seen:
-                        await seen.synced.wait()
-                if self._strato_seen in self._mirrors:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._strato_seen.synced.wait(), FIRST_LOOK)
+                        patience = FIRST_LOOK if seen is self._strato_seen else None
+                        await asyncio.wait_for(seen.synced.wait(), patience)
                 if before is not None:
                     await before()
                 await self.turns.run()
@@ -250,11 +250,9 @@ class Term:
 
     @property
     def _mirrors(self) -> list[Mirror[Any]]:
-        """What is followed: of the own zones no more than concerns them, for those are all the rights there are."""
-        if self._serves_zones:
-            return [self._cluster_seen, self._domains_seen]
-        seen = [self._secrets_seen, self._providers_seen, self._cluster_seen, self._domains_seen]
-        return [*seen, self._strato_seen]
+        """What is followed; who serves zones needs no right to Secrets, other providers and the accounts at Strato."""
+        beside = [] if self._serves_zones else [self._secrets_seen, self._providers_seen, self._strato_seen]
+        return [self._cluster_seen, self._domains_seen, *beside]
 
     def held(self, origin: Name) -> list[RRset]:
         """What the Domains of the own zones hold there as their statuses tell; of two of a name the older one's."""
