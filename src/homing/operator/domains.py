@@ -151,14 +151,6 @@ class Domains:
                 state.not_before = 0.0
         self._wake(which)
 
-    def look_again(self, which: Which) -> None:
-        """What the provider holds may have changed: the turn that is due now reads it."""
-        kept = self._kept.get(which)
-        if kept is not None:
-            for state in kept.reconciler.states.values():
-                state.last_read = 0.0
-        self.hurry(which)
-
     def published_name(self, entry: Entry) -> Name | None:
         """The name that a Domain's status says was published."""
         return self._leaving.name_of(entry)
@@ -199,6 +191,8 @@ class Domains:
         if kept is None or kept.reconciler.provider is not publisher or kept.reconciler.names[0] != self._spec(entry):
             kept = self._kept[entry.which] = _Kept(self._reconciler(entry, publisher, kept), found, entry.asked)
         reconciler, state = kept.reconciler, kept.reconciler.states[entry.name]
+        if found.type == "zone":
+            state.last_read = 0.0  # a look at the own zone costs nothing
         if kept.asked != entry.asked:
             kept.asked, state.last_read = entry.asked, 0.0
             state.hurry()

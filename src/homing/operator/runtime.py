@@ -269,7 +269,7 @@ class Term:
         """A zone came, changed or went: the Domains in it look at what it holds, now."""
         for which, entry in self.domains.entries.items():
             if entry.name.is_within(origin):
-                self.domains.look_again(which)
+                self.domains.hurry(which)
 
     async def _turn(self, key: Which | ProviderId) -> float | None:
         if isinstance(key, ProviderId):

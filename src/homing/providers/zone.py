@@ -268,9 +268,7 @@ class ZoneProvider:
             obstacle = _obstacle(old, item.name) if any(item.changes.values()) else ""
             if any(key in static for key in item.changes):
                 remedy = "choose another name, or take it out of the zone's settings"
-                item.fail(
-                    ProviderRefused("static", f"{where} is a fixed record of zone {old.origin.text}; {remedy}")
-                )
+                item.fail(ProviderRefused("static", f"{where} is a fixed record of zone {old.origin.text}; {remedy}"))
             elif obstacle:
                 item.fail(ProviderRefused("conflict", f"{where} stays as it is: {obstacle}; change one of the two"))
             else:
@@ -365,7 +363,7 @@ def _not_before(old: Zone, new: Zone, least: int | None) -> Zone:
 
 
 def _obstacle(zone: Zone, name: Name) -> str:
-    """What makes that an address at this name would not be answered; empty for nothing (RFC 1034, 3.6.2; RFC 6672, 2.4)."""
+    """Why an address at this name would not be answered; empty when it would (RFC 1034, 3.6.2; RFC 6672, 2.4)."""
     if RRType.CNAME in zone.nodes.get(name, {}):
         return f"{name.text} has a CNAME beside other records"
     for above in name.ancestors():
