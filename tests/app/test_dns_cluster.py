@@ -65,11 +65,12 @@ class House(Kube):
         provider = {"kind": "ClusterProvider", "name": self.namespace}
         self.domain(name or fqdn.replace(".", "-"), fqdn, addresses, providerRef=provider, **more)
 
-    def serving(self, *words: str, state: str = "state", port: int = 0, server: str = "") -> Server:
-        """A replica; ``server`` is another way to the API server."""
-        folder = self.folder / state
+    def serving(self, *words: str, state: str = "state", port: int = 0, server: str = "", account: str = "") -> Server:
+        """A replica; ``server`` is another way to the API server, ``account`` a service account."""
+        cluster, folder = self.cluster, self.folder / state
+        kubeconfig = cluster.as_service_account(account) if account else cluster.kubeconfig(server=server)
         folder.mkdir(exist_ok=True)
-        argv = [*HOMING, "dns", "--kubeconfig", str(self.cluster.kubeconfig(server=server))]
+        argv = [*HOMING, "dns", "--kubeconfig", str(kubeconfig)]
         argv += ["--namespace", self.namespace, "--watch-namespace", self.namespace, "--lease-duration", str(LEASE)]
         argv += ["--bind", "127.0.0.1", "--port", str(port), "--workers", "1", "--web", "127.0.0.1:0"]
         return Server([*argv, "--state", str(folder), *words], folder, environment(folder))
@@ -102,11 +103,12 @@ def holds(server: Server, name: str, *values: str, kind: str = "A", seconds: flo
 
 def transfers(server: Server, secret: str) -> bool:
     """Whether the zone can be transferred with a key."""
+    found = dns.zone.Zone(ZONE)
     query = dns.message.make_query(ZONE, "AXFR")
     query.use_tsig(dns.tsigkeyring.from_text({KEY_NAME: secret}))
     host, port = server.dns
     try:
-        dns.query.inbound_xfr(host, dns.zone.Zone(ZONE), query, port=port, timeout=5)
+        dns.query.inbound_xfr(host, found, query, port=port, timeout=5)
     except (dns.exception.DNSException, OSError):
         return False
     return True
@@ -169,7 +171,7 @@ def test_a_domain_follows_its_site_within_a_second(house: House) -> None:
 
 
 def test_zones_come_and_go_without_touching_others(house: House) -> None:
-    """A new Zone is served, with the Domain that waited for it; a deleted one is REFUSED, made anew its serial grows."""
+    """A new Zone is served, with the Domain that waited for it; a deleted one REFUSED; made anew, its serial grows."""
     house.zone("a.test", WWW)
     house.name("x.b.test", {"static": ["203.0.113.77"]})
     with house.serving() as server:
@@ -265,7 +267,6 @@ def test_answers_go_on_without_the_api_server(house: House) -> None:
                 holds(again, "www.a.test", "192.0.2.2")
                 assert again.serial("a.test") == serial + 1
                 assert again.values("home.a.test") == {"203.0.113.77"}
-            server.__enter__()
         finally:
             with contextlib.suppress(AssertionError):
                 plane.start_apiserver()
@@ -296,7 +297,6 @@ def test_the_next_replica_takes_over_from_a_killed_leader(house: House) -> None:
             until(lambda: view(back) == "live", 10, "leading again")
             assert (back.values("www.a.test"), back.values("home.a.test")) == ({"192.0.2.3"}, {"203.0.113.77"})
             assert back.serial("a.test") > later + 1
-        first.__enter__()
 
 
 @pytest.mark.peers
@@ -348,3 +348,60 @@ def test_zone_files_are_served_beside(house: House, tmp_path: Path) -> None:
         server.reload()
         assert (server.values("www.file.test"), server.serial("file.test")) == ({"192.0.2.7"}, 2)
         assert (server.values("www.a.test"), server.serial("a.test")) == ({"192.0.2.1"}, serial)
+
+
+RIGHTS = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: dns}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: NAMESPACE}
+rules:
+- {apiGroups: [homing.dev], resources: [zones, domains, clusterproviders, sites], verbs: [list, watch]}
+- {apiGroups: [homing.dev], resources: [zones/status, domains/status], verbs: [patch]}
+- {apiGroups: [homing.dev], resources: [domains], verbs: [patch]}
+- {apiGroups: [""], resources: [events], verbs: [create, patch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: NAMESPACE}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: NAMESPACE}
+subjects: [{kind: ServiceAccount, name: dns, namespace: NAMESPACE}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: dns}
+rules:
+- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create]}
+- {apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [homing-dns], verbs: [get, update]}
+- {apiGroups: [""], resources: [secrets], resourceNames: [tsig], verbs: [list, watch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: dns}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: dns}
+subjects: [{kind: ServiceAccount, name: dns}]
+"""
+
+
+def test_few_rights_are_enough(house: House) -> None:
+    """With the one Secret of its key, no other Secret and no Provider; what it may not read is told."""
+    house.cluster.apply(RIGHTS.replace("NAMESPACE", house.namespace))
+    house.secret("tsig", key=KEY)
+    house.secret("other", key=OTHER_KEY)
+    keys = [{"name": KEY_NAME, "secretRef": {"namespace": house.namespace, "name": "tsig"}}]
+    house.zone(ZONE, WWW, tsigKeys=keys, transfers=[{"tsigKeyName": KEY_NAME}])
+    house.zone("b.test", tsigKeys=[{"name": "o", "secretRef": {"namespace": house.namespace, "name": "other"}}])
+    house.name(f"home.{ZONE}", {"static": ["203.0.113.77"]}, name="home", deletionPolicy="Delete")
+    with house.serving(account="dns") as server:
+        house.wait_for(DOMAINS, "home")
+        house.wait_for(ZONES, ZONE)
+        assert transfers(server, KEY)
+        told = house.wait_for(ZONES, "b.test", status="False", reason="SecretUnread")
+        assert f"Secret {house.namespace}/other cannot be read" in told["message"]
+        until(lambda: ("Normal", "Updated") in house.events("home"), 5, "the event")
+        house.delete(DOMAINS, "home")
+        holds(server, f"home.{ZONE}", "NXDOMAIN")
+    house.cluster.kubectl("delete", "clusterrole,clusterrolebinding", house.namespace)

@@ -16,7 +16,7 @@ from homing.kube.client import KubeClient
 from homing.kube.kinds import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, STRATO_DOMAINS
 from homing.kube.lease import Election, Leadership
 from homing.kube.objects import Key, PartialObject
-from homing.kube.recorder import Recorder
+from homing.kube.recorder import COMPONENT, Recorder
 from homing.kube.resource import NODES, SECRETS_METADATA, Resource
 from homing.kube.watch import Mirror
 from homing.model.name import Name
@@ -41,6 +41,9 @@ log = get_logger("operator")
 
 LEASE = "homing-operator"
 """The Lease of the operator's leader."""
+
+ZONES_COMPONENT = "homing-dns"
+"""Who reports of the Domains in the own zones."""
 
 FIRST_LOOK = 10.0
 """Seconds that the first turns wait for the Strato Domains, whose kind need not be installed."""
@@ -154,7 +157,8 @@ class Term:
         self.turns: Turns[Which | ProviderId] = Turns(
             self._turn, clock=clock, chance=chance, on_fault=lambda _: metrics.faults.labels("turn").inc()
         )
-        self.recorder = Recorder(client, clock=clock, chance=chance)
+        component = COMPONENT if zones is None else ZONES_COMPONENT
+        self.recorder = Recorder(client, clock=clock, chance=chance, component=component)
         self.world = World(
             client, clock=clock, chance=chance, changed=self._world_changed, areas=options.areas, ips=options.ips
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from homing.kube.client import KubeClient
 from homing.kube.kinds import ZONES
 from homing.kube.kinds.zone import Zone, ZoneSpec
 from homing.kube.objects import Key as ObjectKey
+from homing.kube.objects import ObjectReference
 from homing.kube.recorder import Recorder
 from homing.kube.watch import Mirror
 from homing.model.name import Name, parse_name
@@ -31,7 +32,7 @@ from homing.operator.entry import Unready
 from homing.operator.key_secrets import KeySecrets
 from homing.operator.own import reference
 from homing.operator.queue import Turns
-from homing.operator.zones import Follow, KeyPlace, follow_of, key_places, origin_of, status_of, template_of
+from homing.operator.zones import Follow, KeyPlace, follow_of, key_places, origin_of, records_of, status_of, template_of
 from homing.providers.zone import ZoneProvider, ZoneTemplate
 
 log = get_logger("zones")
@@ -79,6 +80,15 @@ class House(Protocol):
         """How far the secondaries are."""
         ...
 
+    @property
+    def has_catalog(self) -> bool:
+        """Whether a catalog zone is served."""
+        ...
+
+    async def happened(self, origin: Name, detail: str) -> None:
+        """Something for the history."""
+        ...
+
     async def remember(self, zones: Mapping[Name, ZoneSpec]) -> None:
         """These zones are served now, and at the next start too."""
         ...
@@ -101,7 +111,7 @@ class _Known:
 
 
 class ZoneTurns:
-    """All Zones, while leading. Enter it, ``begin`` when the Domains have been seen; it runs from then on."""
+    """All Zones, while leading: ``follow`` them, ``begin`` when the Domains have been seen, then run ``turns``."""
 
     def __init__(
         self,
@@ -133,17 +143,13 @@ class ZoneTurns:
         self._remembered: dict[Name, ZoneSpec] = {}
         self._began = False
 
-    @contextlib.asynccontextmanager
-    async def following(self) -> AsyncGenerator[None, None]:
-        """Follow the Zones while entered."""
+    async def follow(self) -> None:
+        """Follow the Zones until cancelled."""
         unlisten = self._authority.listen(self._served)
-        running = asyncio.ensure_future(self._seen.run())
         try:
-            yield
+            await self._seen.run()
         finally:
             unlisten()
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
             await self._secrets.aclose()
 
     async def begin(self, before: Mapping[Name, ZoneSpec]) -> None:
@@ -167,7 +173,7 @@ class ZoneTurns:
         """The first turn of a Zone; its status comes with the next one, for which nobody waits."""
         found = self._seen.get(("", name))
         if found is not None:
-            with contextlib.suppress(Unready, StoreError):
+            with contextlib.suppress(Unready, StoreError, KubeError):
                 await self._serve(found)
         self.turns.wake(name)
 
@@ -185,6 +191,9 @@ class ZoneTurns:
             problem = error
         except StoreError as error:
             problem = Unready("NotSaved", str(error))
+        except KubeError as error:
+            log.warning("turn put off", zone=name, reason=str(error))
+            return AGAIN
         return await self._report(found, problem)
 
     async def _serve(self, found: Zone) -> None:
@@ -213,9 +222,17 @@ class ZoneTurns:
             await self._put(template, None, None)
         known.template, known.spec = template, spec
         if template != before:
-            log.info("zone served", zone=origin.text, object=name)
             self._changed(origin)
+            await self._say(found, origin)
         await self._remember()
+
+    async def _say(self, found: Zone, origin: Name) -> None:
+        served = self._authority.zone(origin)
+        assert served is not None  # noqa: S101 - just now
+        told = f"{origin.text} is served with serial {served.serial} and {records_of(served)} records"
+        log.info("zone served", zone=origin.text, serial=served.serial, records=records_of(served))
+        self._recorder.event(_reference(found), "Normal", "Served", told, "Serve")
+        await self._house.happened(origin, f"Zone {found.metadata.name}: serial {served.serial}")
 
     async def _put(self, template: ZoneTemplate, dynamic: list[RRset] | None, least: int | None) -> None:
         try:
@@ -224,10 +241,16 @@ class ZoneTurns:
             raise Unready("InvalidRecords", str(error)) from None
 
     async def _start(self, found: Zone, origin: Name) -> Start:
-        """Where the cluster tells of a later serial than the disk, another server led meanwhile."""
+        """Where the cluster tells of a later serial than the disk, another server led meanwhile.
+
+        Then the first one of this server is told before it counts, so that the next leader is above it too.
+        """
         served, told = self._authority.zone(origin), found.status.serial
         if told is not None and (served is None or serial_gt(told, served.serial)):
-            return Start(False, serial_add(told, HANDOVER))
+            least = serial_add(told, HANDOVER)
+            body = {"metadata": {"uid": found.metadata.uid}, "status": {"serial": least}}
+            await self._client.patch(ZONES, found.metadata.name, body, sub="status")
+            return Start(is_last=False, least=least)
         return await self._house.start(origin)
 
     def _holder(self, origin: Name) -> str:
@@ -287,6 +310,7 @@ class ZoneTurns:
     async def _withdraw(self, origin: Name) -> None:
         await self._provider.drop(origin)
         log.info("zone withdrawn", zone=origin.text)
+        await self._house.happened(origin, "withdrawn, its Zone is gone")
         self._changed(origin)
 
     async def _remember(self) -> None:
@@ -300,7 +324,9 @@ class ZoneTurns:
         name, known = found.metadata.name, self._known.get(found.metadata.name)
         problem = problem or (known.follow.problem if known is not None else None)
         served = self._authority.zone(known.origin) if known is not None else None
-        reason, message = (problem.reason, str(problem)) if problem is not None else ("Served", "")
+        unlisted = found.spec.catalog and not self._house.has_catalog
+        message = "not listed in a catalog: start homing dns with --catalog NAME" if unlisted else ""
+        reason, message = (problem.reason, str(problem)) if problem is not None else ("Served", message)
         ready = condition(
             found.status.conditions, "Ready", problem is None, reason, message,
             at=self._clock.time(), generation=found.metadata.generation,
@@ -328,8 +354,7 @@ class ZoneTurns:
         told = (problem.reason, str(problem)) if problem is not None else ("", "")
         if (known is None or known.told != told) and problem is not None:
             log.warning("zone not as it should be", zone=found.metadata.name, reason=str(problem))
-            ref = reference(ZONES.kind, ZONES.api_version, found.metadata)
-            self._recorder.event(ref, "Warning", *told, "Serve")
+            self._recorder.event(_reference(found), "Warning", *told, "Serve")
         if known is not None:
             known.told = told
 
@@ -353,3 +378,7 @@ class ZoneTurns:
         for name, known in self._known.items():
             if known.origin == change.origin:
                 self.turns.wake(name, GATHER)
+
+
+def _reference(found: Zone) -> ObjectReference:
+    return reference(ZONES.kind, ZONES.api_version, found.metadata)

@@ -86,6 +86,13 @@ def follow_of(spec: ZoneSpec, read: Callable[[int], Key]) -> Follow:
             problem = problem or error
     if not spec.secondaries and not spec.transfers:
         return Follow(None, tuple(known.values()), problem)
+    try:
+        return Follow(_policy(spec, known), tuple(known.values()), problem)
+    except ValueError as error:
+        raise Unready("InvalidSpec", str(error)) from None
+
+
+def _policy(spec: ZoneSpec, known: Mapping[str, Key]) -> ZonePolicy:
     secondaries = tuple(
         Secondary(str(parse_address(item.address)), item.port, known.get(item.tsig_key_name or ""))
         for item in spec.secondaries
@@ -99,7 +106,7 @@ def follow_of(spec: ZoneSpec, read: Callable[[int], Key]) -> Follow:
         for item in spec.transfers
         if item.tsig_key_name is None or item.tsig_key_name in known
     )
-    return Follow(ZonePolicy(secondaries, others), tuple(known.values()), problem)
+    return ZonePolicy(secondaries, others)
 
 
 def status_of(

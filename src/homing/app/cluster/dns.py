@@ -6,6 +6,7 @@ What was served last is on disk, with the Zones' specs beside it, so a start wit
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -206,6 +207,17 @@ class ClusterZones:
         """How far the secondaries are."""
         return self._transfers.following.standings()
 
+    @property
+    def has_catalog(self) -> bool:
+        """Whether a catalog zone is served."""
+        return bool(self._transfers.catalogs)
+
+    async def happened(self, origin: Name, detail: str) -> None:
+        """Write a line of the history."""
+        event = Event(self._clock.time(), "zone", origin.text, detail)
+        with contextlib.suppress(StoreError):  # told by the log when the zone was to be saved
+            await asyncio.to_thread(self._store.record_event, event)
+
     async def remember(self, zones: Mapping[Name, ZoneSpec]) -> None:
         """Note the Zones that are served."""
         self._zones = dict(zones)
@@ -250,13 +262,14 @@ class ClusterZones:
         )
         self._check, self._term, self._turns = leadership.check, term, zones
         try:
-            async with zones.following(), asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as group:
 
                 async def before() -> None:
                     await zones.begin(self._zones)
                     self._live = self._was_seen = True
                     group.create_task(zones.turns.run())
 
+                group.create_task(zones.follow())
                 group.create_task(term.run(before))
         finally:
             self._live, self._check, self._term, self._turns = False, _not_leading, None, None
