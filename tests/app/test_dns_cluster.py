@@ -114,6 +114,11 @@ def transfers(server: Server, secret: str) -> bool:
     return True
 
 
+def described(house: House, zone: str) -> str:
+    """What kubectl says of a Zone."""
+    return house.cluster.kubectl("describe", "zone", zone)
+
+
 def test_a_zone_is_served_and_told(house: House) -> None:
     """Static records of any type; kubectl shows serial, records and Ready; a change grows the serial by one."""
     house.zone(
@@ -204,8 +209,7 @@ def test_a_broken_record_is_refused_and_the_old_zone_stays(house: House) -> None
         assert "record mail MX, value 'ten mail.a.test.'" in told["message"]
         assert house.status(ZONES, "a.test")["serial"] == serial
         assert server.values("www.a.test") == {"192.0.2.1"}
-        shown = lambda: house.cluster.kubectl("describe", "zone", "a.test")  # noqa: E731
-        until(lambda: "InvalidRecords" in shown().partition("Events:")[2], 5, "the event")
+        until(lambda: "InvalidRecords" in described(house, "a.test").partition("Events:")[2], 5, "the event")
         house.records("a.test", WWW, {"name": "www", "type": "CNAME", "values": ["ns1"]})
         until(lambda: "CNAME" in house.condition(ZONES, "a.test")["message"], 5, "the other problem")
         assert (server.values("www.a.test"), server.serial("a.test")) == ({"192.0.2.1"}, serial)

@@ -21,6 +21,12 @@ from homing.operator.sites import DEFAULT, MakeDetector, SiteObserver
 
 log = get_logger("agent")
 
+LEASE_DURATION, LOOKS = 40.0, 5
+"""Seconds that a Site's Lease holds, as those of nodes do, and how often in that time each of its agents looks.
+
+Thousands of them look, and an agent that is lost leaves the last good address standing.
+"""
+
 LABELS_LOOK = 300.0
 """Seconds between two looks at the labels of the own node."""
 
@@ -51,7 +57,7 @@ class Agent:
         node: str,
         clock: Clock,
         chance: random.Random,
-        lease_duration: float = 15.0,
+        lease_duration: float = LEASE_DURATION,
         heard: Callable[[Verdict, bool], None] = lambda _verdict, _new: None,
     ) -> None:
         self._client = client
@@ -109,6 +115,7 @@ class Agent:
             lease_duration=self._lease_duration,
             renew_deadline=self._lease_duration * 2 / 3,
             retry_period=self._lease_duration * 2 / 15,
+            look_period=self._lease_duration / LOOKS,
         )
 
         async def observe(_: Leadership) -> None:

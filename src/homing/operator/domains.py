@@ -38,6 +38,9 @@ FINALIZER = "homing.dev/record"
 STATUS_AGAIN = 15.0
 """Seconds after which a status that could not be written is written again."""
 
+LATER = 0.1
+"""The share of its interval by which a turn may come later."""
+
 WAITS_FOR = 60.0
 """Seconds until a Domain that cannot be published is looked at again, should the change that mends it go unseen."""
 
@@ -85,6 +88,7 @@ class Domains:
         recorder: Recorder,
         view: Callable[[Entry], View],
         accepted: Callable[[Entry], tuple[Network, ...]],
+        looked: Callable[[Entry], bool],
         wake: Callable[[Which], None],
         ours: Callable[[Found | None], bool],
         clock: Clock,
@@ -100,6 +104,7 @@ class Domains:
         self._recorder = recorder
         self._view = view
         self._accepted = accepted
+        self._looked = looked
         self._wake = wake
         self.keep_lockouts: Callable[[ProviderId], Awaitable[object]] = _nowhere
         self._ours = ours
@@ -245,7 +250,7 @@ class Domains:
             told.append(Told("failed", state.error, warning=True))
         if word == "locked":
             told.append(Told("locked", sentence, warning=True))
-        elif word == "pending" and state.missing:
+        elif word == "pending" and state.missing and self._looked(entry):
             told.append(Told("unknown", state.missing, warning=True))
         elif word == "held":
             told.append(Told("held", f"{sentence} (plan {turn.plan.hash})", warning=True))
@@ -254,6 +259,8 @@ class Domains:
         published = _addresses(self._published(reconciler.provider.name, entry.name))
         tried = bool(turn.outcomes) or bool(state.error and state.error != error)
         next_at = turn.next_at if entry.interval or state.not_before > now or word != "in-sync" else 0.0
+        if word == "in-sync" and next_at:
+            next_at += LATER * entry.interval * self._chance.random()  # a thousand made at once spread in time
         return Report(
             at=now,
             ready=word == "in-sync",
@@ -426,10 +433,6 @@ _REASONS = {
     "pending": "AddressUnknown",
     "disabled": "Disabled",
 }
-
-
-def _spec(entry: Entry) -> NameSpec:
-    return NameSpec(entry.name, entry.provider.key, entry.source, entry.ttl, entry.interval or 1e9, entry.accepted)
 
 
 def _matters(before: Entry, after: Entry) -> bool:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from homing.effects.clock import Clock
+from homing.effects.clock import Clock, wait_until
 from homing.effects.log import get_logger
 from homing.errors import Conflict, KubeError, NotFound
 from homing.kube.client import KubeClient
@@ -71,6 +71,7 @@ class Home:
             on_change=self._lease_changed,
         )
         self._renewed = clock.monotonic()
+        self._news = asyncio.Event()
         self._written: dict[str, str] | None = None
         self._observing: tuple[int, asyncio.Task[None]] | None = None
 
@@ -85,7 +86,8 @@ class Home:
                     await self._look(group)
                 except KubeError as error:
                     log.warning("trying again", reason=str(error))
-                await self._clock.sleep(LOOK)
+                await wait_until(self._news, LOOK, self._clock)
+                self._news.clear()
 
     async def copied(self) -> None:
         """Write the ConfigMap where it differs."""
@@ -153,6 +155,8 @@ class Home:
     def _lease_changed(self, _: Key, old: Lease | None, new: Lease | None) -> None:
         if new is not None:
             self._renewed = self._clock.monotonic()
+        if (old and old.spec.holder_identity) != (new and new.spec.holder_identity):
+            self._news.set()
 
 
 def _unzoned(seconds: float) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from homing.effects.backoff import Backoff
-from homing.effects.clock import Clock
+from homing.effects.clock import Clock, wait_until
 from homing.effects.log import get_logger
 from homing.errors import NotLeading, kind_and_place
 
@@ -25,6 +25,9 @@ K = TypeVar("K")
 
 DEBUG = bool(os.environ.get("HOMING_DEBUG"))
 """Whether faults are told with their traceback."""
+
+_TICK = 10.0
+"""Seconds between two looks at the queue at the most."""
 
 _FIRST, _LIMIT = 5.0, 300.0
 """Seconds before a key whose turn failed through a bug has its next one: the first time, and at the most."""
@@ -89,17 +92,9 @@ class Turns(Generic[K]):
                     if place is not None and not place.running and place.due == due:
                         place.running, place.due = True, None
                         group.create_task(self._take(key, place))
-                await self._wait(self._heap[0][0] - now if self._heap else _LIMIT)
-
-    async def _wait(self, seconds: float) -> None:
-        self._woken.clear()
-        sleeper = asyncio.ensure_future(self._clock.sleep(min(seconds, 10.0)))
-        waker = asyncio.ensure_future(self._woken.wait())
-        try:
-            await asyncio.wait([sleeper, waker], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeper.cancel()
-            waker.cancel()
+                self._woken.clear()
+                wait = self._heap[0][0] - now if self._heap else _TICK
+                await wait_until(self._woken, min(wait, _TICK), self._clock)
 
     async def _take(self, key: K, place: _Place) -> None:
         try:

@@ -45,6 +45,9 @@ LEASE = "homing-operator"
 ZONES_COMPONENT = "homing-dns"
 """Who reports of the Domains in the own zones."""
 
+LEASE_DURATION = 15.0
+"""Seconds that it holds, as those of other controllers do."""
+
 FIRST_LOOK = 10.0
 """Seconds that the first turns wait for the Strato Domains, whose kind need not be installed."""
 
@@ -60,7 +63,7 @@ class Options:
     ips: str = IPS
     strato_server: str = ""
     lease: str = LEASE
-    lease_duration: float = 15.0
+    lease_duration: float = LEASE_DURATION
     interval: int = 300
     """Seconds between the rounds of a Site ``default`` that it creates."""
 
@@ -106,6 +109,7 @@ class Operator:
                 lease_duration=duration,
                 renew_deadline=duration * 2 / 3,
                 retry_period=duration * 2 / 15,
+                look_period=duration / 30,
             )
             await self.election.run(self._lead)
 
@@ -168,10 +172,8 @@ class Term:
             return Mirror(client, resource, clock=clock, chance=chance, namespaces=names, on_change=on_change)
 
         self._secrets_seen = mirror(SECRETS_METADATA, self._secret_changed)
-        self._providers_seen = mirror(PROVIDERS, lambda key, _, new: self._provider_changed("Provider", key, new))
-        self._cluster_seen = mirror(
-            CLUSTER_PROVIDERS, lambda key, _, new: self._provider_changed("ClusterProvider", key, new)
-        )
+        self._providers_seen = mirror(PROVIDERS, lambda *news: self._provider_changed("Provider", *news))
+        self._cluster_seen = mirror(CLUSTER_PROVIDERS, lambda *news: self._provider_changed("ClusterProvider", *news))
         self._domains_seen = mirror(DOMAINS, lambda key, _, new: self._domain_changed("Domain", key, new))
         self._strato_seen = mirror(STRATO_DOMAINS, lambda key, _, new: self._domain_changed("StratoDomain", key, new))
         self._secrets = Secrets(client, self._secrets_seen)
@@ -195,6 +197,7 @@ class Term:
             recorder=self.recorder,
             view=self.world.view,
             accepted=self.world.accepted,
+            looked=self.world.looked,
             wake=self.turns.wake,
             ours=self._ours,
             clock=clock,
@@ -297,8 +300,10 @@ class Term:
             if (before is None or after is None or before.provider != after.provider) and one.kind != "Strato":
                 self.turns.wake(one, 0.5)  # it counts its Domains
 
-    def _provider_changed(self, kind: str, key: Key, new: Any) -> None:
+    def _provider_changed(self, kind: str, key: Key, old: Any, new: Any) -> None:
         which = ProviderId(kind, *key)
+        if old is not None and new is not None and old.metadata.generation == new.metadata.generation:
+            return  # our own status is no news
         self._accounts.learn(which, new)
         if not self._serves_zones:
             self.turns.wake(which)

@@ -80,6 +80,11 @@ class World:
         found = self.sites.get(("", site))
         return site_addresses(found) if found is not None else {}
 
+    def looked(self, entry: Entry) -> bool:
+        """Whether what a Domain follows was looked at yet: before, that it is unknown is no news."""
+        site = self.sites.get(("", entry.site)) if entry.site else None
+        return not entry.site or (site is not None and bool(site.status.detected_at))
+
     def accepted(self, entry: Entry) -> tuple[Network, ...]:
         """The networks that a Domain's Site takes for globally reachable; no others count (law 7)."""
         site = self.sites.get(("", entry.site)) if entry.site else None

@@ -38,7 +38,7 @@ from homing.kube.lease import Election, Leadership
 from homing.model.name import Name, parse_name
 from homing.model.zone import serial_add
 from homing.operator.entry import Unready
-from homing.operator.runtime import Options, Term
+from homing.operator.runtime import LEASE_DURATION, Options, Term
 from homing.operator.zone_turns import Start, ZoneTurns
 from homing.operator.zones import follow_of, template_of
 from homing.providers.zone import ZoneProvider, ZoneTemplate
@@ -93,8 +93,10 @@ class ClusterZones:
     @property
     def origins(self) -> Collection[Name]:
         """The zones that there are now; until the cluster was seen that may be any."""
-        there = self._zones.keys() | (self._turns.origins if self._turns is not None else set())
-        return there if self._was_seen else there | {ROOT}
+        there = set(self._zones)
+        if self._turns is not None:
+            there |= self._turns.origins
+        return there if self._was_seen else {*there, ROOT}
 
     @property
     def collector(self) -> Collector:
@@ -146,7 +148,7 @@ class ClusterZones:
 
     async def run(self) -> None:
         """Take part in the election, and publish while leading. Raises HomingError when the process must end."""
-        duration = self._settings.lease_duration
+        duration = self._settings.lease_duration or LEASE_DURATION
         while True:
             try:
                 async with KubeClient(self._credentials, clock=self._clock, observe=self._counted.asked) as client:
@@ -160,6 +162,7 @@ class ClusterZones:
                         lease_duration=duration,
                         renew_deadline=duration * 2 / 3,
                         retry_period=duration * 2 / 15,
+                        look_period=duration / 30,
                     )
                     await election.run(lambda leadership: self._lead(client, leadership))
             except HomingError:

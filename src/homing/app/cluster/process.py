@@ -21,8 +21,9 @@ from homing.effects.metrics import Metrics
 from homing.errors import HomingError
 from homing.kube.client import KubeClient
 from homing.kube.credentials import Credentials, find_credentials
+from homing.operator.agent import LEASE_DURATION as AGENT_LEASE_DURATION
 from homing.operator.agent import Agent
-from homing.operator.runtime import Operator, Options
+from homing.operator.runtime import LEASE_DURATION, Operator, Options
 from homing.store import Event, Store
 from homing.turn.memory import Memory
 from homing.web.server import WebServer
@@ -65,7 +66,7 @@ async def _operator(settings: ClusterSettings) -> None:
                 areas=settings.areas_annotation,
                 ips=settings.ips_annotation,
                 strato_server=settings.strato_server,
-                lease_duration=settings.lease_duration,
+                lease_duration=settings.lease_duration or LEASE_DURATION,
                 interval=settings.detect_interval,
             ),
             memory=lambda tell: _memory(store, metrics, tell),
@@ -103,7 +104,7 @@ async def _agent(settings: ClusterSettings) -> None:
             node=settings.node_name or settings.name,
             clock=clock,
             chance=chance,
-            lease_duration=settings.lease_duration,
+            lease_duration=settings.lease_duration or AGENT_LEASE_DURATION,
             heard=metrics.heard,
         )
         async with _probes(settings, metrics, lambda: None if agent.ready else "no Site has this node", lambda: None):
