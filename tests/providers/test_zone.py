@@ -14,7 +14,7 @@ from homing.effects.clock import ManualClock, settle
 from homing.errors import ModelError, ProviderBusy, ProviderRefused, StoreError
 from homing.model.address import Family
 from homing.model.name import Name, parse_name
-from homing.model.rrset import RRType, rrset
+from homing.model.rrset import RRset, RRType, rrset
 from homing.model.zone import Zone, ZoneDiff, diff, serial_add, serial_gt
 from homing.plan import NameChange
 from homing.providers.zone import GATHER, ZoneProvider, ZoneTemplate, zone_template
@@ -398,3 +398,92 @@ def test_a_zone_needs_a_server_and_its_glue(servers: dict[object, object]) -> No
 def test_changes_are_what_plan_makes() -> None:
     """The changes used here are those of plan.diff."""
     assert isinstance(change("www.example.net", [], "192.0.2.1"), NameChange)
+
+
+# Zones that come and go
+
+OTHER = parse_name("example.org")
+STATIC = rrset(WWW, RRType.TXT, 60, [b"\x01a"])
+
+
+def template(*static: RRset, origin: Name = ORIGIN) -> ZoneTemplate:
+    """The zone with more static records."""
+    servers = {parse_name("ns.example.com"): None}
+    made = zone_template(origin, servers, parse_name("admin.example.net"))
+    return replace(made, static=(*made.static, *static))
+
+
+async def test_a_zone_comes_and_goes() -> None:
+    """Others stay as they are; what is published in one that is gone is tried again later."""
+    house = await started()
+    before = house.zone
+    await house.provider.put(template(origin=OTHER), least=7)
+    await house.provider.apply(change("www.example.org", [], "203.0.113.1"))
+    served = house.authority.zone(OTHER)
+    assert served is not None
+    assert served.serial == 8
+    await house.provider.drop(OTHER)
+    assert house.authority.zone(OTHER) is None
+    with pytest.raises(ProviderRefused, match="in none of its zones"):
+        await house.provider.apply(change("www.example.org", [], "203.0.113.2"))
+    assert house.zone is before
+
+
+async def test_another_template_keeps_what_follows_addresses() -> None:
+    """Static records that are gone go, the others stay; the serial grows by one, and not without a change."""
+    house = House(template(STATIC))
+    await house.provider.put(template(STATIC, address(NS1, "192.0.2.1")), least=5)
+    await house.provider.apply(change("www.example.net", [], "203.0.113.1"))
+    assert house.zone.serial == 6
+    await house.provider.put(template(STATIC))
+    assert (house.zone.serial, NS1 in house.zone.nodes) == (7, False)
+    assert await house.addresses() == {"203.0.113.1"}
+    await house.provider.put(template(STATIC))
+    assert house.zone.serial == 7
+    await house.provider.put(template(STATIC), least=99)
+    assert house.zone.serial == 99
+
+
+async def test_static_records_stand_before_what_follows_addresses() -> None:
+    """An equal key, a CNAME, a delegation and a DNAME above: the address goes, and cannot come back."""
+    house = House(template())
+    await house.provider.put(template())
+    for blocking in (
+        address(WWW, "192.0.2.1"),
+        rrset(WWW, RRType.CNAME, 60, [NS1.wire]),
+        rrset(WWW, RRType.NS, 60, [NS1.wire]),
+        rrset(ORIGIN, RRType.DNAME, 60, [OTHER.wire]),
+    ):
+        await house.provider.put(template())
+        await house.provider.apply(change("www.example.net", [], "203.0.113.1"))
+        await house.provider.put(template(blocking))
+        assert "203.0.113.1" not in await house.addresses()
+        with pytest.raises(ProviderRefused, match=r"www\.example\.net"):
+            await house.provider.apply(change("www.example.net", [], "203.0.113.1"))
+
+
+async def test_static_records_that_contradict_each_other_change_nothing() -> None:
+    """The zone stays as it was."""
+    house = await started()
+    before = house.zone
+    with pytest.raises(ModelError, match="CNAME"):
+        await house.provider.put(template(STATIC, rrset(WWW, RRType.CNAME, 60, [NS1.wire])))
+    assert house.zone is before
+
+
+async def test_the_same_zones_under_another_name() -> None:
+    """What one publishes the other reads; each says its own name."""
+    house = await started()
+    other = house.provider.named("second")
+    await other.apply(change("www.example.net", [], "203.0.113.1"))
+    assert await house.addresses() == {"203.0.113.1"}
+    await house.provider.put(template(origin=OTHER))
+    with pytest.raises(ProviderRefused, match="provider second"):
+        await other.apply(change("www.example.com", [], "203.0.113.1"))
+    await other.apply(change("www.example.org", [], "203.0.113.1"))
+    assert (house.provider.name, other.name) == ("own", "second")
+
+
+def address(name: Name, text: str) -> RRset:
+    """An A RRset."""
+    return rrset(name, RRType.A, 60, [IPv4Address(text).packed])

@@ -63,6 +63,8 @@ class Transfers:
         self._notifier: Notifier | None = None
         self._catalog: ZoneProvider | None = None
         self._catalog_name: Name | None = None
+        self._members: dict[str, tuple[frozenset[Name], bool]] = {}
+        self._listing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -110,19 +112,26 @@ class Transfers:
         """The catalog zone, if one is served."""
         return () if self._catalog_name is None else (self._catalog_name,)
 
-    async def list_members(self, origins: Iterable[Name], *, all_known: bool = True) -> None:
+    async def list_members(self, origins: Iterable[Name], *, all_known: bool = True, source: str = "") -> None:
         """Serve the catalog of these zones, those with secondaries; each that is left out is deleted there.
 
-        Unless ``all_known``: then there may be more zones, so those listed before stay.
+        Unless ``all_known``: then there may be more zones, so those listed before stay. Each ``source`` of zones tells
+        its own; what the others told last stays.
         """
+        async with self._listing:
+            self._members[source] = (frozenset(origins), all_known)
+            await self._list()
+
+    async def _list(self) -> None:
         name = self._policy.catalog
         if self._catalog_name is not None and self._catalog_name != name:
             self._authority.withdraw(self._catalog_name)
         self._catalog_name = name
         if name is None:
             return
+        origins = frozenset[Name]().union(*(told for told, _ in self._members.values()))
         members = {origin for origin in origins if self._secondaries_of(origin)}
-        if not all_known:
+        if not all(known for _, known in self._members.values()):
             last = [zone for zone in self.keeper.last_good if zone.origin == name]
             members.update(*map(listed, last))
         template = ZoneTemplate(name, catalog_soa(), catalog_rrsets(name, members))

@@ -119,6 +119,18 @@ def read_zone(text: str, file: str, origin: Name | None = None) -> Zone:
     return _read_text(text, file, origin).zone()
 
 
+def read_rdata(text: str, rtype: str, origin: Name, where: str) -> tuple[int, bytes]:
+    """Type and rdata of one record: its data as a master file has it, relative to ``origin``; ``where`` is for errors.
+
+    Raises ConfigError.
+    """
+    reader = _Reader(where, origin)
+    try:
+        return reader.data(text, rtype)
+    except ConfigError as error:
+        raise ConfigError(where, error.problem, error.remedy) from None
+
+
 def _read_text(text: str, file: str, origin: Name | None) -> _Reader:
     reader = _Reader(file, origin)
     for line, blank, words in _entries(text, file):
@@ -202,6 +214,17 @@ class _Reader:
             self._fail("a record has no TTL", "put a line like $TTL 3600 at the top")
         self._last_ttl = ttl
         self._add(self._owner, rtype, ttl, rdata)
+
+    def data(self, text: str, word: str) -> tuple[int, bytes]:
+        """Type and rdata of a record whose data stands alone, so nothing in it may begin another one or be dropped."""
+        rtype = self._type(word)
+        if "\n" in text or any(found[0][:1] == ";" for found in _TOKEN.finditer(text) if found.lastgroup == "space"):
+            self._fail("a semicolon or the end of a line stands outside quotation marks", "put quotation marks around")
+        entries = list(_entries(text, self._file))
+        rdata = self._rdata(rtype, entries[0][2] if entries else [])
+        if len(rdata) > MAX_RDATA:
+            self._fail(f"the data of a record is {len(rdata)} octets long", f"shorten it to {MAX_RDATA}")
+        return rtype, rdata
 
     def line(self, name: Name, rtype: int) -> int | None:
         """The first line of an RRset."""

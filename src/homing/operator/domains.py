@@ -159,6 +159,10 @@ class Domains:
                 state.not_before = 0.0
         self._wake(which)
 
+    def published_name(self, entry: Entry) -> Name | None:
+        """The name that a Domain's status says was published."""
+        return self._leaving.name_of(entry)
+
     async def turn(self, which: Which) -> float | None:
         """Take a Domain's turn; gives the seconds until the next one."""
         entry = self.entries.get(which)
@@ -195,6 +199,8 @@ class Domains:
         if kept is None or kept.reconciler.provider is not publisher or kept.reconciler.names[0] != self._spec(entry):
             kept = self._kept[entry.which] = _Kept(self._reconciler(entry, publisher, kept), found, entry.asked)
         reconciler, state = kept.reconciler, kept.reconciler.states[entry.name]
+        if found.type == "zone":
+            state.last_read = 0.0  # a look at the own zone costs nothing
         if kept.asked != entry.asked:
             kept.asked, state.last_read = entry.asked, 0.0
             state.hurry()

@@ -23,6 +23,7 @@ from homing.providers.https import authority
 from homing.providers.presets import GENERIC, PRESETS
 from homing.providers.rate import Rate
 from homing.providers.rfc2136 import Rfc2136
+from homing.providers.zone import ZoneProvider
 
 COOLDOWN = 60.0
 """Seconds between two requests for one host at a dyndns2 service; they ban hosts that ask more often."""
@@ -87,7 +88,7 @@ class Providers:
         strato_server: str = "",
         strato_cooldown: float = COOLDOWN,
         gandi_server: str = "",
-        zones: Publisher | None = None,
+        zones: ZoneProvider | None = None,
     ) -> None:
         self._own = own
         self._cluster = cluster
@@ -162,7 +163,7 @@ class Providers:
         if found.type == "zone":
             if self._zones is None:
                 raise Unready("ZoneServed", "its names are published by `homing dns`")
-            return self._zones
+            return self._zones.named(key)
         if found.secret is None:
             raise Unready("SecretNotFound", f"{found.id} names no Secret; add spec.secretRef")
         secret, timeout = self._secrets.secret(*found.secret), float(spec.timeout_seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,9 +17,11 @@ from homing.kube.client import KubeClient
 from homing.kube.kinds import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, STRATO_DOMAINS
 from homing.kube.lease import Election, Leadership
 from homing.kube.objects import Key, PartialObject
-from homing.kube.recorder import Recorder
+from homing.kube.recorder import COMPONENT, Recorder
 from homing.kube.resource import NODES, SECRETS_METADATA, Resource
 from homing.kube.watch import Mirror
+from homing.model.name import Name
+from homing.model.rrset import RRset
 from homing.operator.accounts import Accounts
 from homing.operator.domains import Domains
 from homing.operator.entry import ProviderId, Which
@@ -31,7 +33,7 @@ from homing.operator.secrets import Secrets
 from homing.operator.sites import DEFAULT, MakeDetector
 from homing.operator.strato import StratoAdapter
 from homing.operator.world import AREAS, IPS, World
-from homing.providers.base import Provider as Publisher
+from homing.providers.zone import ZoneProvider
 from homing.sources import NodesSource, ServiceSource
 from homing.store import Event
 from homing.turn.memory import Memory
@@ -40,6 +42,9 @@ log = get_logger("operator")
 
 LEASE = "homing-operator"
 """The Lease of the operator's leader."""
+
+ZONES_COMPONENT = "homing-dns"
+"""Who reports of the Domains in the own zones."""
 
 LEASE_DURATION = 15.0
 """Seconds that it holds, as those of other controllers do."""
@@ -151,7 +156,7 @@ class Term:
         clock: Clock,
         chance: random.Random,
         metrics: Metrics,
-        zones: Publisher | None = None,
+        zones: ZoneProvider | None = None,
         turned: Callable[[str, str], None] = lambda _kind, _outcome: None,
     ) -> None:
         self._metrics = metrics
@@ -159,7 +164,8 @@ class Term:
         self.turns: Turns[Which | ProviderId] = Turns(
             self._turn, clock=clock, chance=chance, on_fault=lambda _: metrics.faults.labels("turn").inc()
         )
-        self.recorder = Recorder(client, clock=clock, chance=chance)
+        component = COMPONENT if zones is None else ZONES_COMPONENT
+        self.recorder = Recorder(client, clock=clock, chance=chance, component=component)
         self.world = World(
             client, clock=clock, chance=chance, changed=self._world_changed, areas=options.areas, ips=options.ips
         )
@@ -229,21 +235,22 @@ class Term:
                 heard=metrics.heard,
             )
 
-    async def run(self) -> None:
-        """Until cancelled."""
+    async def run(self, before: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Until cancelled; ``before`` the first turn, when the cluster has been seen."""
         try:
             async with asyncio.TaskGroup() as group:
-                mirrors = [self._secrets_seen, self._providers_seen, self._cluster_seen, self._domains_seen]
-                for seen in (*mirrors, self._strato_seen):
+                for seen in self._mirrors:
                     group.create_task(seen.run())
                 group.create_task(self.world.run())
                 group.create_task(self.recorder.run())
                 if self._home is not None:
                     group.create_task(self._home.run())
-                for seen in (*mirrors, self.world.sites):
-                    await seen.synced.wait()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._strato_seen.synced.wait(), FIRST_LOOK)
+                for seen in (*self._mirrors, self.world.sites):
+                    with contextlib.suppress(TimeoutError):
+                        patience = FIRST_LOOK if seen is self._strato_seen else None
+                        await asyncio.wait_for(seen.synced.wait(), patience)
+                if before is not None:
+                    await before()
                 await self.turns.run()
         finally:
             await self._providers.aclose()
@@ -252,11 +259,34 @@ class Term:
     @property
     def synced(self) -> bool:
         """Whether the cluster has been seen once."""
-        return self._domains_seen.synced.is_set() and self._providers_seen.synced.is_set()
+        return all(seen.synced.is_set() for seen in self._mirrors if seen is not self._strato_seen)
+
+    @property
+    def _mirrors(self) -> list[Mirror[Any]]:
+        """What is followed; who serves zones needs no right to Secrets, other providers and the accounts at Strato."""
+        beside = [] if self._serves_zones else [self._secrets_seen, self._providers_seen, self._strato_seen]
+        return [self._cluster_seen, self._domains_seen, *beside]
+
+    def held(self, origin: Name) -> list[RRset]:
+        """What the Domains of the own zones hold there as their statuses tell; of two of a name the older one's."""
+        found: dict[tuple[Name, int], RRset] = {}
+        for entry in sorted(self.domains.entries.values(), key=lambda entry: entry.age):
+            where = self._providers.object(entry.known.provider) if entry.known.provider is not None else None
+            name = self.domains.published_name(entry)
+            if where is not None and where.type == "zone" and name is not None and name.is_within(origin):
+                for item in entry.known.rrsets(name, entry.ttl):
+                    found.setdefault(item.key, item)
+        return list(found.values())
+
+    def look_again(self, origin: Name) -> None:
+        """A zone came, changed or went: the Domains in it look at what it holds, now."""
+        for which, entry in self.domains.entries.items():
+            if entry.name.is_within(origin):
+                self.domains.hurry(which)
 
     async def _turn(self, key: Which | ProviderId) -> float | None:
         if isinstance(key, ProviderId):
-            return await self._accounts.turn(key)
+            return await self._accounts.turn(key) if not self._serves_zones else None
         seconds = await self.domains.turn(key)
         report = self.domains.reports.get(key)
         if report is not None:

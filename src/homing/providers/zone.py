@@ -86,7 +86,7 @@ class ZoneProvider:
         self._name = name
         self._authority = authority
         self._templates = {template.origin: template for template in templates}
-        self._static = {item.key for template in self._templates.values() for item in template.static}
+        self._static = {origin: _keys(template.static) for origin, template in self._templates.items()}
         self._save = save
         self._clock = clock
         self._lock = _LOCKS.setdefault(authority, asyncio.Lock())
@@ -142,8 +142,8 @@ class ZoneProvider:
 
     def changeable(self) -> tuple[RRset, ...]:
         """All A and AAAA RRsets in the zones that are not static: what was published here, by whomever."""
-        served = (self._authority.zone(origin) for origin in self._templates)
-        return tuple(item for zone in served if zone for item in self._dynamic(zone))
+        served = ((self._authority.zone(origin), static) for origin, static in self._static.items())
+        return tuple(item for zone, static in served if zone for item in _dynamic(zone, static))
 
     async def read(self, name: Name) -> tuple[RRset, ...]:
         """The A and AAAA RRsets served at the name."""
@@ -154,12 +154,6 @@ class ZoneProvider:
         """Serve the changes with the zone's next version, which may hold others too; nothing happens without any."""
         old = self._served(change.name)
         changes = {(change.name, item.type): item.after for item in change.changes}
-        if any(key in self._static for key in changes):
-            raise ProviderRefused(
-                "static",
-                f"provider {self._name}: {change.name.text} is a fixed record of zone {old.origin.text}; "
-                "choose another name, or take it out of the zone's settings",
-            )
         waiting = _Waiting(change.name, changes, asyncio.get_running_loop().create_future())
         gathered = self._waiting.setdefault(old.origin, [])
         gathered.append(waiting)
@@ -168,6 +162,47 @@ class ZoneProvider:
             self._tasks[task] = gathered
             task.add_done_callback(lambda task: self._ended(task, gathered))
         await waiting.done
+
+    async def put(
+        self, template: ZoneTemplate, dynamic: Iterable[RRset] | None = None, *, least: int | None = None
+    ) -> None:
+        """Serve a zone by this template from now on, a new one or one that was served by another template.
+
+        ``dynamic`` are the RRsets that follow addresses, None for those served now; one that the static records leave
+        no place for goes. The serial grows with the content, and is at least ``least``. Raises ModelError when the
+        static records contradict each other, StoreError when the version cannot be saved: then nothing has changed.
+        """
+        origin, static = template.origin, _keys(template.static)
+        async with self._lock:
+            old = self._authority.zone(origin)
+            if dynamic is None:
+                known = self._static.get(origin, frozenset())
+                dynamic = _dynamic(old, known) if old is not None else ()
+            bare = zone(origin, 0, template.soa, template.static)
+            kept = [item for item in dynamic if item.key not in static and not _obstacle(bare, item.name)]
+            content = (*template.static, *kept)
+            if old is None:
+                new = zone(origin, int(self._clock.time()) % 2**32 if least is None else least, template.soa, content)
+                change = Change(None, new)
+            else:
+                new = _not_before(old, succeed(old, content, template.soa), least)
+                change = Change(old, new, diff(old, new))
+            if new is not old:
+                await self._publish(change)
+            self._templates[origin], self._static[origin] = template, static
+
+    async def drop(self, origin: Name) -> None:
+        """Serve a zone no longer."""
+        async with self._lock:
+            self._templates.pop(origin, None)
+            self._static.pop(origin, None)
+            self._authority.withdraw(origin)
+
+    def named(self, name: str) -> ZoneProvider:
+        """The same zones under the name of another provider."""
+        other = ZoneProvider(name, self._authority, (), self._save, self._clock)
+        other._templates, other._static = self._templates, self._static
+        return other
 
     async def overtake(self, origin: Name, serial: int) -> None:
         """Give the same content a serial above one that a secondary has and this server does not."""
@@ -209,7 +244,7 @@ class ZoneProvider:
             for item in gathered:
                 item.fail(ProviderBusy("withdrawn", f"provider {self._name}: zone {origin.text} is served no more"))
             return
-        possible, new, found = self._possible(old, gathered)
+        possible, new, found = self._possible(old, self._placed(old, gathered))
         try:
             if new is not old:
                 await self._publish(Change(old, new, found))
@@ -223,6 +258,22 @@ class ZoneProvider:
                 )
         for item in possible:
             item.succeed()
+
+    def _placed(self, old: Zone, gathered: list[_Waiting]) -> list[_Waiting]:
+        """The changes for which the static records leave a place; the others fail."""
+        static = self._static.get(old.origin, frozenset())
+        placed: list[_Waiting] = []
+        for item in gathered:
+            where = f"provider {self._name}: {item.name.text}"
+            obstacle = _obstacle(old, item.name) if any(item.changes.values()) else ""
+            if any(key in static for key in item.changes):
+                remedy = "choose another name, or take it out of the zone's settings"
+                item.fail(ProviderRefused("static", f"{where} is a fixed record of zone {old.origin.text}; {remedy}"))
+            elif obstacle:
+                item.fail(ProviderRefused("conflict", f"{where} stays as it is: {obstacle}; change one of the two"))
+            else:
+                placed.append(item)
+        return placed
 
     def _possible(self, old: Zone, gathered: list[_Waiting]) -> tuple[list[_Waiting], Zone, ZoneDiff]:
         """The changes that the zone can take, the zone with them, and what differs; the others fail."""
@@ -271,16 +322,12 @@ class ZoneProvider:
                 begin = template.serial
             await self._publish(Change(None, zone(template.origin, begin, template.soa, template.static)))
             return
-        kept = (item for item in self._dynamic(old) if wanted is None or item.key in wanted)
+        static = self._static[template.origin]
+        kept = (item for item in _dynamic(old, static) if wanted is None or item.key in wanted)
         new = succeed(old, (*template.static, *kept), template.soa)
-        for least in (serial, template.serial):
-            if least is not None and serial_gt(least, new.serial) and serial_gt(least, old.serial):
-                new = replace(new, serial=least)
+        new = _not_before(old, _not_before(old, new, serial), template.serial)
         if new is not old:
             await self._publish(Change(old, new, diff(old, new)))
-
-    def _dynamic(self, zone: Zone) -> tuple[RRset, ...]:
-        return tuple(item for item in zone.rrsets() if item.type in FAMILIES and item.key not in self._static)
 
     def _served(self, name: Name) -> Zone:
         origins = [origin for origin in self._templates if name.is_within(origin)]
@@ -298,6 +345,36 @@ class ZoneProvider:
                 f"provider {self._name}: zone {origin.text} of {name.text} is not loaded yet; trying again",
             )
         return served
+
+
+def _keys(rrsets: Iterable[RRset]) -> frozenset[tuple[Name, int]]:
+    return frozenset(item.key for item in rrsets)
+
+
+def _dynamic(zone: Zone, static: Collection[tuple[Name, int]]) -> tuple[RRset, ...]:
+    return tuple(item for item in zone.rrsets() if item.type in FAMILIES and item.key not in static)
+
+
+def _not_before(old: Zone, new: Zone, least: int | None) -> Zone:
+    """The version with a serial of at least this, if that is after both."""
+    if least is not None and serial_gt(least, new.serial) and serial_gt(least, old.serial):
+        return replace(new, serial=least)
+    return new
+
+
+def _obstacle(zone: Zone, name: Name) -> str:
+    """Why an address at this name would not be answered; empty when it would (RFC 1034, 3.6.2; RFC 6672, 2.4)."""
+    if RRType.CNAME in zone.nodes.get(name, {}):
+        return f"{name.text} has a CNAME beside other records"
+    for above in name.ancestors():
+        held = zone.nodes.get(above, {})
+        if RRType.DNAME in held and above != name:
+            return f"it is below the DNAME of {above.text}"
+        if above == zone.origin:
+            break
+        if RRType.NS in held:
+            return f"it belongs to {above.text}, which is delegated"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

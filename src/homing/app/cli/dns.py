@@ -15,7 +15,7 @@ from homing.app.cli.common import USAGE, json_option, state_directory, tells_err
 
 if TYPE_CHECKING:
     from homing.app.dns.figures import DnsFigures
-    from homing.app.dns.serve import FileServer
+    from homing.app.dns.serve import Beside, FileServer
 
 MAX_WORKERS = 256
 
@@ -100,6 +100,24 @@ class _Group(click.Group):
     type=click.Path(path_type=Path),
     help="32 hex digits, for servers that share an address.",
 )
+@click.option("--kubernetes", is_flag=True, help="Serve the Zones of the cluster that this runs in, or kubectl uses.")
+@click.option(
+    "--kubeconfig", envvar="HOMING_KUBECONFIG", metavar="FILE", default="", help="Of another cluster: its Zones."
+)
+@click.option("--context", "kube_context", metavar="NAME", default="", help="A context of the kubeconfig.")
+@click.option(
+    "--namespace", envvar=["HOMING_NAMESPACE", "POD_NAMESPACE"], metavar="NAME", default="",
+    help="Where the Lease of the replicas lives.  [default: the own one]",
+)  # fmt: skip
+@click.option(
+    "--watch-namespace", "watch_namespaces", multiple=True, metavar="NAME",
+    help="Take Domains of this namespace only; may be repeated.  [default: all]",
+)  # fmt: skip
+@click.option(
+    "--identity", envvar=["HOMING_IDENTITY", "POD_NAME"], metavar="NAME", default="",
+    help="In the Lease.  [default: host and process]",
+)  # fmt: skip
+@click.option("--lease-duration", type=float, metavar="SECONDS", help="How long the Lease holds.  [default: 15]")
 @_state_option
 @click.option(
     "--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log."
@@ -124,19 +142,30 @@ def dns_command(
     id_server: str,
     rate_limit: float,
     cookie_secret_file: Path | None,
+    kubernetes: bool,
+    kubeconfig: str,
+    kube_context: str,
+    namespace: str,
+    watch_namespaces: tuple[str, ...],
+    identity: str,
+    lease_duration: float | None,
     state: Path | None,
     log_level: str,
     log_format: str,
 ) -> None:
-    """Serve zones from master files (RFC 1035), on all addresses unless told otherwise.
+    """Serve zones from master files (RFC 1035) or of a Kubernetes cluster, on all addresses unless told otherwise.
 
     A file may leave its $ORIGIN to its name: example.org.zone. SIGHUP reads changed files again; one that is broken
     keeps its zone as it was. SIGTERM stops. A file that is broken at the start is told and left out.
+
+    With --kubernetes it serves the Zones of a cluster and the Domains published there. Of several replicas one leads,
+    by the Lease homing-dns; each serves what it knows, without the API server too.
 
     \b
     Examples:
       homing dns --zone-file example.org.zone --bind 127.0.0.1 --port 5300
       homing dns --zone-dir /etc/homing/zones --web 127.0.0.1:8053
+      homing dns --kubernetes --web :8053
       homing dns --zone-dir zones --key ns2.key --secondary 192.0.2.1,key=ns2 --catalog catalog.invalid
       homing dns check /etc/homing/zones
       homing dns stats --watch
@@ -144,11 +173,13 @@ def dns_command(
     Exit status: 0 after SIGTERM, 2 when there is no zone to serve, 1 when an address cannot be served.
     """
     if context.invoked_subcommand is not None:
-        if files or directories:
+        if files or directories or kubernetes:
             raise click.UsageError(f"options for serving do not go with {context.invoked_subcommand}", context)
         return
-    if not files and not directories:
-        raise click.UsageError("give zones: --zone-file FILE or --zone-dir DIR, any number of each", context)
+    kubernetes = kubernetes or bool(kubeconfig)
+    if not files and not directories and not kubernetes:
+        told = "give zones: --zone-file FILE or --zone-dir DIR, any number of each, or --kubernetes"
+        raise click.UsageError(told, context)
 
     import asyncio
 
@@ -173,7 +204,22 @@ def dns_command(
         flags_policy(secondaries, transfer, key_files, catalog),
         server_setup("homing dns", nsid, version_bind, id_server, rate_limit, secret),
     )
-    asyncio.run(FileServer(options).run(_announce, _progress()))
+    cluster: Beside | None = None
+    if kubernetes:
+        from homing.app.cluster.dns import ClusterZones
+        from homing.app.cluster.settings import load_settings
+
+        given = {
+            "kubeconfig": kubeconfig,
+            "context": kube_context,
+            "namespace": namespace,
+            "watch_namespaces": watch_namespaces,
+            "identity": identity,
+            "lease_duration": lease_duration,
+        }
+        settings = load_settings(None, {key: value for key, value in given.items() if value})
+        cluster = ClusterZones(settings, options.follow)
+    asyncio.run(FileServer(options, beside=cluster).run(_announce, _progress()))
 
 
 @dns_command.command("check")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -42,12 +43,23 @@ class Publisher:
     and a zone whose file is broken at the start is served as it was last.
     """
 
-    def __init__(self, authority: Authority, store: Store, transfers: Transfers, clock: Clock, *, keeps: bool) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        store: Store,
+        transfers: Transfers,
+        clock: Clock,
+        *,
+        keeps: bool,
+        beside: Callable[[], Collection[Name]] = tuple,
+    ) -> None:
+        """``beside`` tells the zones that belong to others."""
         self._authority = authority
         self._store = store
         self._transfers = transfers
         self._clock = clock
         self._keeps = keeps
+        self._beside = beside
         self._remembered = _remembered(store)
         self._listed: tuple[frozenset[Name], bool] = (frozenset(), False)
         self._turn = asyncio.Lock()
@@ -71,7 +83,8 @@ class Publisher:
         """Serve what changed. Of zones never read nothing is known, which is SERVFAIL."""
         async with self._turn:
             loaded = self._authority.zones.loaded
-            served = {origin: zone for origin, zone in loaded.items() if origin not in self._transfers.catalogs}
+            others = {*self._transfers.catalogs, *self._beside()}
+            served = {origin: zone for origin, zone in loaded.items() if origin not in others}
             withdrawn = served.keys() - found.zones.keys() - found.awaited
             versions, changes = await in_thread(lambda: self._decide(found, served))
             for path, read, version in versions.renumbered[:SHOWN]:
@@ -81,7 +94,7 @@ class Publisher:
                     remedy=f"raise the serial in the file above {version.serial} with each change",
                 )  # fmt: skip
             await self._save(changes)
-            ended = self._authority.zones.awaited - found.awaited
+            ended = self._authority.zones.awaited - found.awaited - others
             self._authority.replace(versions.changed, withdrawn | ended, found.awaited)
             await self._list(found)
             lines = [(zone.origin.text, _step(served.get(zone.origin), zone)) for zone in versions.changed]
@@ -124,7 +137,7 @@ class Publisher:
         all_known = not found.errors
         members = frozenset((*found.zones, *found.awaited, *(() if all_known else self._listed[0])))
         if (members, all_known) != self._listed:
-            await self._transfers.list_members(members, all_known=all_known)
+            await self._transfers.list_members(members, all_known=all_known, source="files")
         self._listed = members, all_known
 
 

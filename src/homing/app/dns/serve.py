@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import random
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -38,6 +40,9 @@ from homing.store import Event, StateLock, Store
 from homing.turn.memory import Memory
 from homing.web.view import ChangeView, StateView, ZoneView
 
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
 log = get_logger("dns")
 
 
@@ -59,11 +64,50 @@ class Options:
     setup: Setup = field(default_factory=Setup)
 
 
-class FileServer:
-    """Serves master files until it is told to stop."""
+class Beside(Protocol):
+    """Zones that come from elsewhere than files."""
 
-    def __init__(self, options: Options, *, clock: Clock | None = None) -> None:
+    @property
+    def origins(self) -> Collection[Name]:
+        """Those that there are now."""
+        ...
+
+    async def open(self, authority: Authority, store: Store, transfers: Transfers, files: Collection[Name]) -> None:
+        """Serve what was served last, but none of those that files hold."""
+        ...
+
+    async def run(self) -> None:
+        """Follow them until cancelled."""
+        ...
+
+    async def overtake(self, origin: Name, serial: int) -> None:
+        """Give a zone a serial above one that a secondary has."""
+        ...
+
+    def problem(self) -> str | None:
+        """Why nothing can be served yet."""
+        ...
+
+    def stuck(self) -> str | None:
+        """Why the process should be started anew."""
+        ...
+
+    def is_live(self) -> bool:
+        """Whether what is served was looked at of late."""
+        ...
+
+    @property
+    def collector(self) -> Collector:
+        """What is counted of it."""
+        ...
+
+
+class FileServer:
+    """Serves master files, and zones ``beside`` them, until it is told to stop."""
+
+    def __init__(self, options: Options, *, clock: Clock | None = None, beside: Beside | None = None) -> None:
         self._options = options
+        self._beside = beside
         self._clock = clock or SystemClock()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -115,7 +159,7 @@ class FileServer:
             store = stack.enter_context(Store(self._options.state))
             policy = self._options.follow()
             self._catalog = policy.catalog
-            keeps = policy.default != ZonePolicy()
+            keeps = policy.default != ZonePolicy() or self._beside is not None
             stack.callback(gc.enable)
             gc.disable()  # looking through millions of new records again and again would hold up a SIGTERM for seconds
             found = await unless(self._stop, in_thread(lambda: self._files.read(progress)))
@@ -129,8 +173,12 @@ class FileServer:
             )
             self._transfers = await stack.enter_async_context(transfers)
             transfers.follow(self._options.follow)
-            publisher = Publisher(self.authority, store, transfers, self._clock, keeps=keeps)
-            transfers.overtake = publisher.overtake
+            publisher = Publisher(
+                self.authority, store, transfers, self._clock, keeps=keeps, beside=self._origins_beside
+            )
+            transfers.overtake = functools.partial(self._overtake, publisher)
+            if self._beside is not None:
+                await self._beside.open(self.authority, store, transfers, found.zones.keys() | found.awaited)
             await unless(self._stop, self._begin(publisher, found))
             if self._stop.is_set():
                 return
@@ -141,14 +189,37 @@ class FileServer:
             transfers.begin()
             announce(self)
             notify_service_manager("READY=1")
+            if self._beside is not None:
+                await stack.enter_async_context(self._following(self._beside))
             await self._live(publisher, store)
             notify_service_manager("STOPPING=1")
 
     async def _begin(self, publisher: Publisher, found: Found) -> None:
         await publisher.begin(found)
-        if not found.zones and not self.authority.ready:
+        if not found.zones and not self.authority.ready and self._beside is None:
             raise ConfigError("no zone to serve", *_why_none(found))
         await publisher.publish(found)
+
+    @contextlib.asynccontextmanager
+    async def _following(self, beside: Beside) -> AsyncGenerator[None, None]:
+        """Follow the zones beside while entered; when that fails, stop."""
+        running = asyncio.ensure_future(beside.run())
+        running.add_done_callback(lambda _: self._stop.set())
+        try:
+            yield
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    def _origins_beside(self) -> Collection[Name]:
+        return self._beside.origins if self._beside is not None else ()
+
+    async def _overtake(self, publisher: Publisher, origin: Name, serial: int) -> None:
+        if self._beside is not None and origin in self._beside.origins:
+            await self._beside.overtake(origin, serial)
+        else:
+            await publisher.overtake(origin, serial)
 
     async def _live(self, publisher: Publisher, store: Store) -> None:
         while not self._stop.is_set():
@@ -192,7 +263,9 @@ class FileServer:
     def _tell(self, found: Found) -> Found:
         """Say what is wrong; what is left can be served."""
         if self._catalog is not None and self._catalog in found.zones:
-            found = _without(found, self._catalog)
+            found = _without(found, self._catalog, "is the catalog's name", "give --catalog another")
+        for origin in found.zones.keys() & set(self._origins_beside()):
+            found = _without(found, origin, "is served as the cluster's Zone has it", "remove one of the two")
         self._errors = found.errors
         for error in found.errors[:SHOWN]:
             log.error("zone file not taken over", reason=str(error))
@@ -227,9 +300,19 @@ class FileServer:
                     workers=lambda: self.workers,
                     connections=lambda: self.connections,
                     broken=lambda: len(self._errors),
-                    more=(TransferCollector(self._transfers.following),),
+                    more=(
+                        TransferCollector(self._transfers.following),
+                        *((self._beside.collector,) if self._beside is not None else ()),
+                    ),
                 )
-                page = WebServer(self.view, ready=lambda: None, metrics=metrics, documents={"/dns": self.figures})
+                page = WebServer(
+                    self.view,
+                    ready=self._beside.problem if self._beside is not None else lambda: None,
+                    healthy=self._beside.stuck if self._beside is not None else lambda: None,
+                    live=self._beside.is_live if self._beside is not None else lambda: True,
+                    metrics=metrics,
+                    documents={"/dns": self.figures},
+                )
                 addresses = await page.start(list(self._options.web))
                 stack.push_async_callback(page.aclose)
                 self.web_listen = tuple(told(*address) for address in addresses)
@@ -273,11 +356,11 @@ class FileServer:
             stack.callback(loop.remove_signal_handler, number)
 
 
-def _without(found: Found, catalog: Name) -> Found:
-    """The catalog is made here; a file of that name would be another zone."""
+def _without(found: Found, origin: Name, why: str, remedy: str) -> Found:
+    """Without a zone that is made elsewhere; a file of that name would be another one."""
     zones = dict(found.zones)
-    path, _ = zones.pop(catalog)
-    wrong = ConfigError(str(path), f"{catalog.text} is the catalog's name", "give --catalog another")
+    path, _ = zones.pop(origin)
+    wrong = ConfigError(str(path), f"{origin.text} {why}", remedy)
     return Found(zones, (*found.errors, wrong), found.awaited)
 
 

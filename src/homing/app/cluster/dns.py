@@ -1,0 +1,342 @@
+"""The Zones of a cluster, for ``homing dns``: of its replicas one leads, reads and publishes; all serve what they have.
+
+What was served last is on disk, with the Zones' specs beside it, so a start without the API server serves that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import NoReturn
+
+import msgspec
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from homing import __version__
+from homing.app.cluster.metrics import ClusterMetrics
+from homing.app.cluster.settings import ClusterSettings
+from homing.app.secondaries import ReadPolicy
+from homing.app.transfers import Transfers
+from homing.dns.authority import Authority, Change
+from homing.dns.lookup import ROOT
+from homing.dns.transfers.follow import Standing
+from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
+from homing.dns.transfers.tsig import Key
+from homing.effects.clock import Clock, SystemClock
+from homing.effects.log import get_logger
+from homing.effects.metrics import Metrics
+from homing.errors import ConfigError, HomingError, NotLeading, StoreError, kind_and_place
+from homing.kube.client import KubeClient
+from homing.kube.credentials import Credentials, find_credentials
+from homing.kube.kinds.zone import ZoneSpec
+from homing.kube.lease import Election, Leadership
+from homing.model.name import Name, parse_name
+from homing.model.zone import serial_add
+from homing.operator.entry import Unready
+from homing.operator.runtime import LEASE_DURATION, Options, Term
+from homing.operator.zone_turns import Start, ZoneTurns
+from homing.operator.zones import follow_of, template_of
+from homing.providers.zone import ZoneProvider, ZoneTemplate
+from homing.store import Event, Store
+from homing.turn.memory import Memory
+
+log = get_logger("cluster")
+
+LEASE = "homing-dns"
+"""The Lease of the DNS leader."""
+
+DOCUMENT = "cluster-zones"
+"""The store's key of the Zones that are served."""
+
+SOURCE = "cluster"
+
+FAULT_PAUSE = 30.0
+"""Seconds before it is followed again after a fault of our own."""
+
+STALLED = 60.0
+"""Seconds without a look at a queue after which the loop counts as stuck."""
+
+DEBUG = bool(os.environ.get("HOMING_DEBUG"))
+"""Whether faults are told with their traceback."""
+
+
+class ClusterZones:
+    """The Zones of a cluster as a server has them beside its files. ``read`` gives what holds for all zones."""
+
+    def __init__(self, settings: ClusterSettings, read: ReadPolicy, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._read = read
+        self._clock = clock or SystemClock()
+        self._chance = random.SystemRandom()
+        self._metrics = Metrics(__version__)
+        self._counted = ClusterMetrics(self._metrics)
+        self._zones: dict[Name, ZoneSpec] = {}
+        self._policies: Mapping[Name, ZonePolicy] = {}
+        self._keys: Collection[Key] = ()
+        self._files: frozenset[Name] = frozenset()
+        self._check: Callable[[], None] = _not_leading
+        self._term: Term | None = None
+        self._turns: ZoneTurns | None = None
+        self._live = False
+        self._was_seen = False
+        self._authority: Authority
+        self._store: Store
+        self._transfers: Transfers
+        self._provider: ZoneProvider
+        self._credentials: Credentials
+
+    @property
+    def origins(self) -> Collection[Name]:
+        """The zones that there are now; until the cluster was seen that may be any."""
+        there = set(self._zones)
+        if self._turns is not None:
+            there |= self._turns.origins
+        return there if self._was_seen else {*there, ROOT}
+
+    @property
+    def collector(self) -> Collector:
+        """Metrics of the API, of turns, and whether this replica leads."""
+        return _Counted(self._metrics, self.is_live)
+
+    def policy(self) -> TransferPolicy:
+        """Who follows which zone: as the Zones say, else as holds for all. Raises ConfigError."""
+        common = self._read()
+        keys = {key.name: key for key in (*common.keys, *self._keys)}
+        return replace(common, keys=tuple(keys.values()), zones={**common.zones, **self._policies})
+
+    def problem(self) -> str | None:
+        """Why nothing can be served yet."""
+        return None if self._was_seen or self._authority.ready else "no zone is known yet"
+
+    def stuck(self) -> str | None:
+        """Why the process should be started anew."""
+        if not self._live or self._term is None or self._turns is None:
+            return None
+        ticked = min(self._term.turns.ticked, self._turns.turns.ticked)
+        return "a queue has not moved" if self._clock.monotonic() - ticked > STALLED else None
+
+    def is_live(self) -> bool:
+        """Whether this replica leads, so that what it serves is what the cluster says."""
+        return self._live
+
+    async def open(self, authority: Authority, store: Store, transfers: Transfers, files: Collection[Name]) -> None:
+        """Serve what was served last. Raises ConfigError for credentials that cannot be used."""
+        self._authority, self._store, self._transfers = authority, store, transfers
+        self._files = frozenset(files)
+        self._credentials = await asyncio.to_thread(find_credentials, self._settings.kubeconfig, self._settings.context)
+        if self._settings.namespace:
+            self._credentials.namespace = self._settings.namespace
+        self._zones = {origin: spec for origin, spec in _remembered(store).items() if origin not in self._files}
+        self._provider = ZoneProvider("zone", authority, self._templates(), self._save, self._clock)
+        self._policies = {
+            origin: found
+            for origin, spec in self._zones.items()
+            if (found := follow_of(spec, _no_key).policy) is not None
+        }
+        transfers.follow(self.policy)
+        kept = [zone for zone in transfers.keeper.last_good if zone.origin in self._zones]
+        authority.replace(kept)
+        await transfers.keeper.hold([zone.origin for zone in kept])
+        await transfers.list_members(self._members(), all_known=False, source=SOURCE)
+        for zone in kept:
+            log.info("zone is served as it was last", zone=zone.origin.text, serial=zone.serial)
+
+    async def run(self) -> None:
+        """Take part in the election, and publish while leading. Raises HomingError when the process must end."""
+        duration = self._settings.lease_duration or LEASE_DURATION
+        while True:
+            try:
+                async with KubeClient(self._credentials, clock=self._clock, observe=self._counted.asked) as client:
+                    election = Election(
+                        client,
+                        name=LEASE,
+                        namespace=client.namespace,
+                        identity=self._settings.name,
+                        clock=self._clock,
+                        chance=self._chance,
+                        lease_duration=duration,
+                        renew_deadline=duration * 2 / 3,
+                        retry_period=duration * 2 / 15,
+                        look_period=duration / 30,
+                    )
+                    await election.run(lambda leadership: self._lead(client, leadership))
+            except HomingError:
+                raise
+            except Exception as fault:
+                # Answering goes on whatever happens here; told by kind and place, see docs/design/005.
+                self._metrics.faults.labels("cluster").inc()
+                told = kind_and_place(fault)
+                log.critical("internal fault, please report it", part="cluster", fault=told, exc_info=DEBUG)
+            await self._clock.sleep(FAULT_PAUSE)
+
+    async def overtake(self, origin: Name, serial: int) -> None:
+        """Give a zone a serial above one that a secondary has, when that is ours to do."""
+        if self._live:
+            await self._provider.overtake(origin, serial)
+
+    def is_taken(self, origin: Name) -> bool:
+        """Whether a file holds this zone."""
+        return origin in self._files or origin in self._transfers.catalogs
+
+    async def start(self, origin: Name) -> Start:
+        """Above what was served last; where nothing is known, as the secondaries say, else the time."""
+        keeper = self._transfers.keeper
+        await keeper.hold([origin])
+        greatest = keeper.greatest.get(origin)
+        if self._authority.zone(origin) is not None:
+            return Start(is_last=True, least=None if greatest is None else serial_add(greatest, 1))
+        last = next((zone.serial for zone in keeper.last_good if zone.origin == origin), None)
+        above = greatest if greatest is not None else last
+        if above is not None:
+            return Start(is_last=False, least=serial_add(above, 1))
+        return Start(is_last=False, least=(await self._transfers.first_serials([origin]))[origin])
+
+    async def follow(self, zones: Mapping[Name, ZonePolicy], keys: Collection[Key]) -> None:
+        """From now on these follow."""
+        self._policies, self._keys = dict(zones), tuple(keys)
+        try:
+            self._transfers.follow(self.policy)
+        except ConfigError as error:
+            log.error("who follows stays as it was", reason=str(error))  # noqa: TRY400 - the reason says it all
+        if self._live:
+            await self._transfers.list_members(self._members(), source=SOURCE)
+
+    def standings(self) -> list[Standing]:
+        """How far the secondaries are."""
+        return self._transfers.following.standings()
+
+    @property
+    def has_catalog(self) -> bool:
+        """Whether a catalog zone is served."""
+        return bool(self._transfers.catalogs)
+
+    async def happened(self, origin: Name, detail: str) -> None:
+        """Write a line of the history."""
+        event = Event(self._clock.time(), "zone", origin.text, detail)
+        with contextlib.suppress(StoreError):  # told by the log when the zone was to be saved
+            await asyncio.to_thread(self._store.record_event, event)
+
+    async def remember(self, zones: Mapping[Name, ZoneSpec]) -> None:
+        """Note the Zones that are served."""
+        self._zones = dict(zones)
+        document = msgspec.json.encode({origin.text: spec for origin, spec in zones.items()})
+        try:
+            await asyncio.to_thread(self._store.save_document, DOCUMENT, document, self._clock.time())
+        except StoreError as error:  # they are served all the same
+            log.error("the list of zones cannot be saved", reason=str(error))  # noqa: TRY400
+        await self._transfers.list_members(self._members(), source=SOURCE)
+
+    async def _lead(self, shared: KubeClient, leadership: Leadership) -> None:
+        log.info("leading", identity=leadership.identity)
+        client, settings = shared.fenced(leadership.check), self._settings
+        term = Term(
+            client,
+            None,
+            Options(
+                identity=settings.name,
+                namespaces=settings.watch_namespaces,
+                areas=settings.areas_annotation,
+                ips=settings.ips_annotation,
+            ),
+            fence=leadership.check,
+            memory=self._memory,
+            clock=self._clock,
+            chance=self._chance,
+            metrics=self._metrics,
+            zones=self._provider,
+            turned=self._counted.turned,
+        )
+        zones = ZoneTurns(
+            client,
+            self._provider,
+            self._authority,
+            self,
+            recorder=term.recorder,
+            held=term.held,
+            changed=term.look_again,
+            clock=self._clock,
+            chance=self._chance,
+            on_fault=lambda _: self._metrics.faults.labels("zone").inc(),
+        )
+        self._check, self._term, self._turns = leadership.check, term, zones
+        try:
+            async with asyncio.TaskGroup() as group:
+
+                async def before() -> None:
+                    await zones.begin(self._zones)
+                    self._live = self._was_seen = True
+                    group.create_task(zones.turns.run())
+
+                group.create_task(zones.follow())
+                group.create_task(term.run(before))
+        finally:
+            self._live, self._check, self._term, self._turns = False, _not_leading, None, None
+            log.info("not leading any more, serving what is known", identity=leadership.identity)
+
+    async def _save(self, change: Change) -> None:
+        """A version counts while this replica leads, and when it is on disk."""
+        self._check()
+        await self._transfers.keeper.save(change)
+
+    def _memory(self, tell: Callable[[Event], None]) -> Memory:
+        """Keeps the history on disk; what is published is known from the zones and the cluster."""
+        memory = Memory(self._store, on_error=self._metrics.store_errors.inc, tell=tell)
+        memory.published.clear()
+        memory.requests.clear()
+        memory.lockouts.clear()
+        return memory
+
+    def _members(self) -> list[Name]:
+        return [origin for origin, spec in self._zones.items() if spec.catalog]
+
+    def _templates(self) -> list[ZoneTemplate]:
+        """By which the zones were served last: they tell what in them follows addresses."""
+        found: list[ZoneTemplate] = []
+        for origin, spec in self._zones.items():
+            try:
+                found.append(template_of(spec))
+            except Unready as error:
+                log.error("remembered zone cannot be read", zone=origin.text, reason=str(error))  # noqa: TRY400
+        return found
+
+
+class _Counted(Collector):
+    """The metrics of the cluster's part, beside those of the server."""
+
+    def __init__(self, metrics: Metrics, leads: Callable[[], bool]) -> None:
+        self._metrics = metrics
+        self._leads = leads
+
+    def collect(self) -> Iterator[Metric]:
+        """All that begin with ``homing_``, and whether this replica leads."""
+        leading = GaugeMetricFamily("homing_dns_leader", "Whether this replica leads.")
+        leading.add_metric([], float(self._leads()))
+        yield leading
+        for metric in self._metrics.registry.collect():
+            if metric.name.startswith("homing_") and metric.name != "homing_build":
+                yield metric
+
+
+def _remembered(store: Store) -> dict[Name, ZoneSpec]:
+    found = store.document(DOCUMENT)
+    if found is None:
+        return {}
+    try:
+        specs = msgspec.json.decode(found[1], type=dict[str, ZoneSpec])
+        return {parse_name(origin): spec for origin, spec in specs.items()}
+    except (msgspec.DecodeError, ValueError) as error:
+        log.error("the list of zones cannot be read", reason=str(error))  # noqa: TRY400
+        return {}
+
+
+def _not_leading() -> NoReturn:
+    raise NotLeading("this replica does not lead; nothing was published")
+
+
+def _no_key(_: int) -> NoReturn:
+    raise Unready("SecretUnread", "no Secret is known yet")
