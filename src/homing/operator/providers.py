@@ -82,6 +82,7 @@ class Providers:
         chance: random.Random,
         fence: Callable[[], None],
         strato_server: str = "",
+        gandi_server: str = "",
         zones: Publisher | None = None,
     ) -> None:
         self._own = own
@@ -91,6 +92,7 @@ class Providers:
         self._chance = chance
         self._fence = fence
         self._strato_server = strato_server
+        self._gandi_server = gandi_server
         self._zones = zones
         self._made: dict[ProviderId, tuple[tuple[str, int], Publisher]] = {}
         self._https: dict[str, HttpClient] = {}
@@ -179,7 +181,7 @@ class Providers:
                 token=secret,
                 scheme="Apikey" if spec.gandi.authentication == "Apikey" else "Bearer",
                 domain=_name(spec.gandi.domain) if spec.gandi.domain else None,
-                server=spec.gandi.server or "",
+                server=spec.gandi.server or self._gandi_server,
                 timeout=timeout,
                 rate=self._gandi,
             )

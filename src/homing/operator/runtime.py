@@ -22,6 +22,7 @@ from homing.kube.watch import Mirror
 from homing.operator.accounts import Accounts
 from homing.operator.domains import Domains
 from homing.operator.entry import ProviderId, Which
+from homing.operator.esddns import Esddns, ReadConfig
 from homing.operator.home import CONFIG_MAP, Home
 from homing.operator.own import OwnAdapter
 from homing.operator.providers import Found, Providers
@@ -54,6 +55,9 @@ class Options:
     areas: str = AREAS
     ips: str = IPS
     strato_server: str = ""
+    gandi_server: str = ""
+    esddns: ReadConfig | None = None
+    """Reads ESDDNS's ConfigMap of the own namespace, where that is cared for; None leaves it alone."""
     lease: str = LEASE
     lease_duration: float = 15.0
     interval: int = 300
@@ -154,7 +158,13 @@ class Term:
         )
         self.recorder = Recorder(client, clock=clock)
         self.world = World(
-            client, clock=clock, chance=chance, changed=self._world_changed, areas=options.areas, ips=options.ips
+            client,
+            clock=clock,
+            chance=chance,
+            changed=self._world_changed,
+            areas=options.areas,
+            ips=options.ips,
+            namespaces=options.namespaces,
         )
 
         def mirror(resource: Resource[Any], on_change: Callable[[Key, Any, Any], None]) -> Mirror[Any]:
@@ -178,6 +188,7 @@ class Term:
             chance=chance,
             fence=fence,
             strato_server=options.strato_server,
+            gandi_server=options.gandi_server,
             zones=zones,
         )
         self._serves_zones = zones is not None
@@ -206,7 +217,13 @@ class Term:
             clock=clock,
         )
         self.domains.keep_lockouts = self._accounts.turn
-        self._home = None
+        self._home = self._esddns = None
+        if (
+            make is not None
+            and options.esddns is not None
+            and client.namespace in (options.namespaces or (client.namespace,))
+        ):
+            self._esddns = esddns = Esddns(client, options.esddns, recorder=self.recorder, clock=clock, chance=chance)
         if make is not None:
             self._home = Home(
                 client,
@@ -217,6 +234,7 @@ class Term:
                 chance=chance,
                 config_map=options.config_map,
                 interval=options.interval,
+                detect=lambda: self._esddns.detect if self._esddns is not None else {},
                 heard=metrics.heard,
             )
 
@@ -227,8 +245,9 @@ class Term:
                 mirrors = [self._secrets_seen, self._providers_seen, self._cluster_seen, self._domains_seen]
                 for part in (*mirrors, self._strato_seen, self.world, self.recorder):
                     group.create_task(part.run())
-                if self._home is not None:
-                    group.create_task(self._home.run())
+                for part in (self._home, self._esddns):
+                    if part is not None:
+                        group.create_task(part.run())
                 for seen in (*mirrors, self.world.sites):
                     await seen.synced.wait()
                 with contextlib.suppress(TimeoutError):

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from homing.effects.secret import MAX_SECRET, Secret
-from homing.errors import ConfigError, NotFound
+from homing.errors import ConfigError, Forbidden, NotFound
 from homing.kube.client import KubeClient
 from homing.kube.objects import PartialObject
 from homing.kube.resource import SECRETS
@@ -75,6 +75,10 @@ class Secrets:
     async def _read(self, namespace: str, name: str) -> _Value:
         try:
             found = await self._client.get(SECRETS, name, namespace)
+        except Forbidden:
+            self.forget(namespace, name)
+            told = f"Secret {namespace}/{name} may not be read; allow the operator get of it, or use another"
+            raise Unready("SecretForbidden", told) from None
         except NotFound:
             self.forget(namespace, name)
             raise Unready("SecretNotFound", f"there is no Secret {namespace}/{name}; create it") from None

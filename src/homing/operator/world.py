@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_network
 
 from homing.effects.clock import Clock
@@ -42,14 +42,20 @@ class World:
         changed: Callable[[str], None],
         areas: str = AREAS,
         ips: str = IPS,
+        namespaces: Sequence[str] = (),
     ) -> None:
+        """``namespaces`` are those of the Services that Domains follow; none means all."""
         self._changed = changed
         self._areas = areas
         self._ips = ips
         self.sites = Mirror(client, SITES, clock=clock, chance=chance, on_change=self._site)
         self._nodes = Mirror(client, NODES, clock=clock, chance=chance, on_change=self._node)
-        self._services = Mirror(client, SERVICES, clock=clock, chance=chance, on_change=self._service)
-        self._slices = Mirror(client, ENDPOINT_SLICES, clock=clock, chance=chance, on_change=self._slice)
+        self._services = Mirror(
+            client, SERVICES, clock=clock, chance=chance, namespaces=namespaces, on_change=self._service
+        )
+        self._slices = Mirror(
+            client, ENDPOINT_SLICES, clock=clock, chance=chance, namespaces=namespaces, on_change=self._slice
+        )
         self._views: dict[str, NodeView] = {}
         self._of_service: dict[Key, dict[str, EndpointSlice]] = {}
         self._needed = asyncio.Event()

@@ -65,6 +65,7 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
     type=int,
 )
 @_option("strato-server", "URL", "Another update URL for Strato Domains.")
+@_option("gandi-server", "URL", "Another API URL for Providers of Gandi that name none.")
 @_option("state", "DIR", "Keep the history there.  [default: in memory only]")
 @tells_errors
 def operator_command(file: Path | None, **given: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from homing import __version__
 from homing.app.build import parse_listen
 from homing.app.cluster.detect import Detectors
+from homing.app.cluster.esddns import read_config_map
 from homing.app.cluster.metrics import ClusterMetrics, OperatorCollector
 from homing.app.cluster.settings import ClusterSettings
 from homing.effects.clock import SystemClock
@@ -65,6 +66,8 @@ async def _operator(settings: ClusterSettings) -> None:
                 areas=settings.areas_annotation,
                 ips=settings.ips_annotation,
                 strato_server=settings.strato_server,
+                gandi_server=settings.gandi_server,
+                esddns=read_config_map,
                 lease_duration=settings.lease_duration,
                 interval=settings.detect_interval,
             ),
