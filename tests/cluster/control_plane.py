@@ -253,7 +253,7 @@ class ControlPlane:
             "--service-cluster-ip-range=10.96.0.0/16",
             "--allow-privileged=true",
             "--delete-collection-workers=8",
-            "--feature-gates=WatchList=false",  # offered, yet refused on an etcd before 3.5: clients would retry for minutes
+            "--feature-gates=WatchList=false",  # refused anyway on an etcd before 3.5, and clients would try on
             "--profiling=false",
             "--v=0",
         ]

@@ -19,7 +19,7 @@ one that lives as long as the test run starts them all, whoever asks for it."""
 
 
 class Process:
-    """A program that can be started, stopped, killed, frozen and started again. It dies with the test run (Linux)."""
+    """A program that can be started, stopped, killed and started again. On Linux it dies with whoever started it."""
 
     def __init__(self, log: Path, command: Sequence[str]) -> None:
         self.name = Path(command[0]).name
@@ -31,6 +31,11 @@ class Process:
     def is_running(self) -> bool:
         """Whether it was started and has not ended."""
         return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 when it was not started or was ended."""
+        return self._popen.pid if self._popen else 0
 
     def start(self) -> None:
         """Start it; nothing if it runs."""

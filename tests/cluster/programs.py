@@ -1,6 +1,6 @@
 """The programs of the control plane: where they are, which are missing, and how they are built from source, once.
 
-Run by ``make controlplane``, before there is any environment: only the standard library is imported here.
+``make controlplane`` runs this.
 """
 
 from __future__ import annotations
@@ -37,9 +37,14 @@ class ProgramsMissing(Exception):  # noqa: N818 -- says what happened
 
 def kubernetes_version() -> str:
     """The version of Kubernetes, as the Go module requires it: ``v1.35.4``."""
-    found = re.search(r"^require k8s\.io/kubernetes (v\S+)$", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    return _required("require k8s.io/kubernetes")
+
+
+def _required(what: str) -> str:
+    """The word after some others at the start of a line of the Go module's requirements."""
+    found = re.search(rf"^{re.escape(what)} (\S+)$", (MODULE / "go.mod").read_text(), re.MULTILINE)
     if found is None:
-        raise ProgramsMissing(f"{MODULE / 'go.mod'} requires no k8s.io/kubernetes")
+        raise ProgramsMissing(f"{MODULE / 'go.mod'} has no line with {what}")
     return found[1]
 
 
@@ -91,8 +96,8 @@ def build() -> None:
     go = shutil.which("go", path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/go/bin")
     if go is None:
         raise ProgramsMissing(
-            f"The tests build a Kubernetes control plane ({', '.join(absent)}) once, and there is no Go: install "
-            f"the Go of {MODULE / 'go.mod'} (https://go.dev/doc/install), or set KUBEBUILDER_ASSETS to their folder"
+            f"The tests build a Kubernetes control plane ({', '.join(absent)}) once, which needs Go {_required('go')} "
+            "or newer: install it (https://go.dev/doc/install), or set KUBEBUILDER_ASSETS to a folder with them"
         )
     folder = directory()
     folder.mkdir(parents=True, exist_ok=True)

@@ -179,7 +179,7 @@ class Process:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            print(f"--- {self.log.name}\n{self.text[-6000:]}")
+            sys.stdout.write(f"--- {self.log.name}\n{self.text[-6000:]}")
             self.kill()
         elif self.process.poll() is None:
             self.stop()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import datetime as dt
 import json
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +56,7 @@ async def run_plugin(plugin: UserExec, config: SingleConfig, where: str) -> tupl
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # so that what it started in turn can be ended with it
         )
     except OSError as error:
         remedy = plugin.installHint or "install it, or correct the path"
@@ -67,7 +70,8 @@ async def run_plugin(plugin: UserExec, config: SingleConfig, where: str) -> tupl
         ) from None
     finally:
         if process.returncode is None:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if process.returncode:
         raise KubeUnavailable(

@@ -185,7 +185,6 @@ class Mirror(Generic[T]):
     async def _watch(self, place: _Place) -> None:
         """Follow one stream to its end, or until it has been silent for too long."""
         asked = PATIENCE * (0.8 + 0.4 * self.chance.random())
-        began = self.clock.monotonic()
         async with self.client.watch(
             self.resource,
             place.namespace,
@@ -204,14 +203,14 @@ class Mirror(Generic[T]):
                     raise KubeUnavailable(0, "Silent", f"watch {self.resource.plural}: the connection is dead")
                 reading.result()
             finally:
-                if self.clock.monotonic() - began >= SHORTEST:
-                    self._well(place)
                 reading.cancel()
                 silence.cancel()
                 await asyncio.gather(reading, silence, return_exceptions=True)
 
     async def _silence(self, place: _Place, asked: float) -> None:
         """Wait until nothing has been heard for longer than a live server stays silent."""
+        await self.clock.sleep(SHORTEST)
+        self._well(place)
         while True:
             allowed = BOOKMARKS if place.bookmarks else asked + SLACK
             left = place.heard_at + allowed - self.clock.monotonic()

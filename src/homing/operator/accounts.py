@@ -13,7 +13,8 @@ from homing.errors import KubeError, NotFound
 from homing.kube.client import KubeClient
 from homing.kube.kinds import CLUSTER_PROVIDERS, PROVIDERS
 from homing.kube.kinds.provider import ClusterProvider, LockoutStatus, Provider
-from homing.kube.recorder import ObjectRef, Recorder
+from homing.kube.objects import ObjectReference
+from homing.kube.recorder import Recorder
 from homing.kube.resource import Resource
 from homing.kube.watch import Mirror
 from homing.model.lockout import Lockout
@@ -137,7 +138,7 @@ class Accounts:
         resource: Resource[Any],
         problem: Unready | None,
     ) -> None:
-        ref: ObjectRef = reference(resource.kind, resource.api_version, found.metadata)
+        ref: ObjectReference = reference(resource.kind, resource.api_version, found.metadata)
         if problem is not None:
             self._recorder.event(ref, "Warning", problem.reason, str(problem), "Reconcile")
         for lockout in self._memory.lockouts:

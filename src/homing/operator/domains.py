@@ -316,9 +316,7 @@ class Domains:
         self.reports[entry.which] = report
         adapter = self._adapters[entry.which.kind]
         for told in report.told:
-            self._recorder.event(
-                entry.ref, "Warning" if told.warning else "Normal", adapter.reason(told.word), told.message, "Reconcile"
-            )
+            self._tell(entry, told)
         status, (uid, written) = adapter.status(entry, report), self._written.get(entry.which, ("", {}))
         wait = report.next_at - self._clock.time() if report.next_at else None
         if uid != entry.ref.uid or status != written:
@@ -384,9 +382,10 @@ class Domains:
         return None
 
     def _tell(self, entry: Entry, told: Told | None) -> None:
-        if told is not None:
-            reason = self._adapters[entry.which.kind].reason(told.word)
-            self._recorder.event(entry.ref, "Warning" if told.warning else "Normal", reason, told.message, "Delete")
+        reason = self._adapters[entry.which.kind].reason(told.word) if told is not None else ""
+        if told is not None and reason:
+            kind = "Warning" if told.warning else "Normal"
+            self._recorder.event(entry.ref, kind, reason, told.message, "Reconcile")
 
     def _forget(self, which: Which) -> None:
         self.entries.pop(which, None)
@@ -421,10 +420,6 @@ _REASONS = {
     "pending": "AddressUnknown",
     "disabled": "Disabled",
 }
-
-
-def _spec(entry: Entry) -> NameSpec:
-    return NameSpec(entry.name, entry.provider.key, entry.source, entry.ttl, entry.interval or 1e9, entry.accepted)
 
 
 def _matters(before: Entry, after: Entry) -> bool:

@@ -7,8 +7,7 @@ from ipaddress import ip_network
 from typing import NamedTuple
 
 from homing.errors import HomingError
-from homing.kube.objects import Condition
-from homing.kube.recorder import ObjectRef
+from homing.kube.objects import Condition, ObjectReference
 from homing.model.address import Address, Network
 from homing.model.name import Name
 from homing.model.rrset import RRset, address_rrsets
@@ -89,7 +88,7 @@ class Entry:
     """
 
     which: Which
-    ref: ObjectRef
+    ref: ObjectReference
     generation: int
     created: str
     deleted: str

@@ -8,8 +8,7 @@ from homing.errors import ModelError
 from homing.kube.kinds import DOMAINS
 from homing.kube.kinds.domain import Addresses as Wanted
 from homing.kube.kinds.domain import Domain
-from homing.kube.objects import Condition, ObjectMeta
-from homing.kube.recorder import ObjectRef
+from homing.kube.objects import Condition, ObjectMeta, ObjectReference
 from homing.model.address import Address, Family, parse_address, parse_host_id
 from homing.model.name import parse_name
 from homing.operator.conditions import condition, condition_data, moment, seconds_of
@@ -127,9 +126,9 @@ def conditions_of(entry: Entry, report: Report) -> tuple[Condition, ...]:
     )
 
 
-def reference(kind: str, api_version: str, meta: ObjectMeta) -> ObjectRef:
+def reference(kind: str, api_version: str, meta: ObjectMeta) -> ObjectReference:
     """What events are about."""
-    return ObjectRef(kind=kind, api_version=api_version, namespace=meta.namespace, name=meta.name, uid=meta.uid)
+    return ObjectReference(kind=kind, api_version=api_version, namespace=meta.namespace, name=meta.name, uid=meta.uid)
 
 
 def addresses_of(texts: tuple[str, ...]) -> tuple[Address, ...]:

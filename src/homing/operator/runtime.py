@@ -156,7 +156,7 @@ class Term:
         self.turns: Turns[Which | ProviderId] = Turns(
             self._turn, clock=clock, chance=chance, on_fault=lambda _: metrics.faults.labels("turn").inc()
         )
-        self.recorder = Recorder(client, clock=clock)
+        self.recorder = Recorder(client, clock=clock, chance=chance)
         self.world = World(
             client,
             clock=clock,
@@ -217,14 +217,11 @@ class Term:
             clock=clock,
         )
         self.domains.keep_lockouts = self._accounts.turn
-        self._home = self._esddns = None
-        if (
-            make is not None
-            and options.esddns is not None
-            and client.namespace in (options.namespaces or (client.namespace,))
-        ):
-            self._esddns = esddns = Esddns(client, options.esddns, recorder=self.recorder, clock=clock, chance=chance)
+        self._esddns: Esddns | None = None
+        self._home: Home | None = None
         if make is not None:
+            if options.esddns is not None and client.namespace in (options.namespaces or (client.namespace,)):
+                self._esddns = Esddns(client, options.esddns, recorder=self.recorder, clock=clock, chance=chance)
             self._home = Home(
                 client,
                 self.world.sites,
@@ -243,11 +240,14 @@ class Term:
         try:
             async with asyncio.TaskGroup() as group:
                 mirrors = [self._secrets_seen, self._providers_seen, self._cluster_seen, self._domains_seen]
-                for part in (*mirrors, self._strato_seen, self.world, self.recorder):
-                    group.create_task(part.run())
-                for part in (self._home, self._esddns):
-                    if part is not None:
-                        group.create_task(part.run())
+                for seen in (*mirrors, self._strato_seen):
+                    group.create_task(seen.run())
+                group.create_task(self.world.run())
+                group.create_task(self.recorder.run())
+                if self._home is not None:
+                    group.create_task(self._home.run())
+                if self._esddns is not None:
+                    group.create_task(self._esddns.run())
                 for seen in (*mirrors, self.world.sites):
                     await seen.synced.wait()
                 with contextlib.suppress(TimeoutError):
