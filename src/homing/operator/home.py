@@ -31,6 +31,9 @@ log = get_logger("home")
 LOOK = 5.0
 """Seconds between two looks, should a change go unseen."""
 
+SOON = 0.5
+"""Seconds until the next look while Site ``default`` is not seen, which is about to be created."""
+
 INTERVALS = 2
 """Intervals of a Site after which its agents' word is too old."""
 
@@ -90,11 +93,14 @@ class Home:
             await self._sites.synced.wait()
             await self._leases.synced.wait()
             while True:
+                pause = LOOK
                 try:
                     await self._look(group)
+                    if self._sites.get(("", DEFAULT)) is None:
+                        pause = SOON
                 except KubeError as error:
                     log.warning("trying again", reason=str(error))
-                await self._clock.sleep(LOOK)
+                await self._clock.sleep(pause)
 
     async def copied(self) -> None:
         """Write the ConfigMap where it differs."""
