@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns soak cluster controlplane clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster soak cluster controlplane clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,10 @@ bench: $(DEV) ## the numbers, as JSON under bench/results/
 bench-dns: $(DEV) ## the DNS server beside Knot, NSD, BIND and CoreDNS: processor time an answer
 	@tests/install-peers
 	@$(BIN)/python -m bench.dns.run $(ARGS)
+
+bench-cluster: $(DEV) controlplane ## the operator with 1,000 Domains on a real API server: latency, failover, rest
+	@tests/install-peers
+	@$(BIN)/python -m bench.run cluster $(ARGS)
 
 soak: $(DEV) ## a million broken packets, and ten minutes of queries at full rate while the zone changes: no wrong answer, none lost, memory level
 	@HOMING_FUZZ_PACKETS=1000000 $(BIN)/pytest -q tests/dns/test_fuzz.py tests/dns/test_fuzz_fast.py

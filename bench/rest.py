@@ -18,7 +18,7 @@ SETTLE, WINDOW, WINDOWS = 10.0, 60.0, 5
 
 def measure() -> Result:
     """Memory at the end of each window, processor time during it."""
-    memory: dict[str, list[float]] = {"Pss": [], "Rss": [], "Private": []}
+    held: dict[str, list[float]] = {"Pss": [], "Rss": [], "Private": []}
     cpu: list[float] = []
     count: list[float] = []
     with world() as lab, at_rest(lab) as homing:
@@ -26,16 +26,16 @@ def measure() -> Result:
         root = homing._process.pid
         time.sleep(SETTLE)
         for _ in range(WINDOWS):
-            before, began = _cpu_seconds(root), time.monotonic()
+            before, began = cpu_seconds(root), time.monotonic()
             time.sleep(WINDOW)
-            cpu.append(100 * (_cpu_seconds(root) - before) / (time.monotonic() - began))
-            for kind, megabytes in _memory(root).items():
-                memory[kind].append(megabytes)
+            cpu.append(100 * (cpu_seconds(root) - before) / (time.monotonic() - began))
+            for kind, megabytes in memory(root).items():
+                held[kind].append(megabytes)
             count.append(len(processes(root)))
     numbers = (
-        Number("PSS of all processes", "MB", tuple(memory["Pss"]), MEMORY_ASKED),
-        Number("RSS of all processes", "MB", tuple(memory["Rss"])),
-        Number("private memory of all processes", "MB", tuple(memory["Private"])),
+        Number("PSS of all processes", "MB", tuple(held["Pss"]), MEMORY_ASKED),
+        Number("RSS of all processes", "MB", tuple(held["Rss"])),
+        Number("private memory of all processes", "MB", tuple(held["Private"])),
         Number("processor time in 60 s", "% of a core", tuple(cpu), CPU_ASKED),
         Number("processes", "", tuple(count)),
     )
@@ -53,7 +53,7 @@ def processes(root: int) -> list[int]:
     return found
 
 
-def _cpu_seconds(root: int) -> float:
+def cpu_seconds(root: int) -> float:
     """User and system time of all processes, ended threads and children included (proc_pid_stat(5))."""
     ticks = 0
     for pid in processes(root):
@@ -62,7 +62,7 @@ def _cpu_seconds(root: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _memory(root: int) -> dict[str, float]:
+def memory(root: int) -> dict[str, float]:
     """Megabytes by kind (proc_pid_smaps(5))."""
     total = {"Pss": 0.0, "Rss": 0.0, "Private": 0.0}
     for pid in processes(root):

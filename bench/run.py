@@ -1,6 +1,6 @@
 """Measures Homing's numbers, prints them beside what is asked, and keeps them as JSON.
 
-    python -m bench.run [verdict|change|rest|help|up ...] [--json FILE]
+    python -m bench.run [verdict|change|rest|help|up|cluster ...] [--json FILE]
 
 The exit status is 1 when a number is missed, and 2 when nothing can be measured here.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.lab.namespaces import obstacle
 
-from bench import change, rest, startup, verdict
+from bench import change, cluster, rest, startup, verdict
 from bench.number import Result, as_json, table, write
 
 RESULTS = Path(__file__).with_name("results")
@@ -28,14 +28,15 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "rest": rest.measure,
     "help": startup.measure_help,
     "up": startup.measure_up,
+    "cluster": cluster.measure,
 }
 
-WITHOUT_LAB = frozenset({"help"})
+WITHOUT_LAB = frozenset({"help", "cluster"})
 """Benchmarks that need no network namespaces."""
 
 
 def main() -> int:
-    """Run the benchmarks that were named, or all."""
+    """Run the benchmarks that were named, or all but the cluster's, which is `make bench-cluster`."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description="Measure the numbers of Homing.")
     parser.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=f"one of {', '.join(BENCHMARKS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results to FILE, not to bench/results/")
@@ -43,7 +44,7 @@ def main() -> int:
     unknown = [name for name in given.benchmarks if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
-    names = given.benchmarks or list(BENCHMARKS)
+    names = given.benchmarks or [name for name in BENCHMARKS if name != "cluster"]
     reason = "" if WITHOUT_LAB.issuperset(names) else obstacle()
     if reason:
         sys.stderr.write(f"bench: {reason}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -72,6 +73,8 @@ class Proxy:
         """The URL; its certificate is of the same authority as the API server's."""
         self.seen: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED)
         """Method and path with query of each request."""
+        self.seen_at: deque[float] = deque(maxlen=_REMEMBERED)
+        """When each of them came (Unix seconds)."""
         self._target = target
         self._tls = authority.issue(["127.0.0.1"]).context()
         self._ca_file = authority.ca_file
@@ -156,6 +159,7 @@ class Proxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append((request.method, request.raw_path))
+        self.seen_at.append(time.time())
         fault = next((each for each in tuple(self._faults) if each.takes(request.method, request.raw_path)), None)
         if fault is None:
             return await self._forward(request)

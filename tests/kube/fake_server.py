@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import ssl
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -35,6 +36,7 @@ class FakeServer:
         self.silent = False
         self.watching: set[asyncio.Transport] = set()
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
         self._versions = itertools.count(1)
         self._version = 0
         self._changed = asyncio.Event()
@@ -75,7 +77,7 @@ class FakeServer:
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self.tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

@@ -20,7 +20,7 @@ from homing.errors import (
     Unauthorized,
 )
 from homing.kube import client as client_module
-from homing.kube.client import read_page
+from homing.kube.answers import read_page
 from homing.kube.objects import ConfigMap, EndpointSlice, Node, Secret
 from homing.kube.resource import CONFIG_MAPS, LEASES, NODES, SECRETS, SECRETS_METADATA
 from tests.kube.fake_server import TOKEN, serving, status

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 
 from homing.effects.clock import ManualClock
 from homing.errors import ConfigError, KubeUnavailable
 from homing.kube import exec_plugin
+from homing.kube.client import KubeClient
 from homing.kube.credentials import Credentials, find_credentials
+from homing.kube.resource import CONFIG_MAPS
+from homing.standins.tls import Authority
+from tests.kube.fake_server import TOKEN, FakeServer, status
 
 SECRET = "t0ken-nobody-may-see"
 
@@ -198,3 +204,55 @@ def test_certificates_that_cannot_be_used_are_told_with_their_file(tmp_path: Pat
     with pytest.raises(ConfigError, match="cannot be used") as caught:
         find_credentials(path).tls()
     assert SECRET not in str(caught.value)
+
+
+async def test_a_replaced_authority_and_certificate_are_read_again(tmp_path: Path) -> None:
+    """The server's new authority, and the own new certificate after a 401, count without a restart."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
+    mine = old.issue(["homing"])
+    (tmp_path / "ca.crt").write_bytes(old.ca_file.read_bytes())
+    (tmp_path / "me.crt").write_bytes(mine.cert_file.read_bytes())
+    (tmp_path / "me.key").write_bytes(mine.key_file.read_bytes())
+    path = kubeconfig(
+        tmp_path / "config",
+        {"token": TOKEN, "client-certificate": "me.crt", "client-key": "me.key"},
+        **{"certificate-authority": "ca.crt"},
+    )
+    server = FakeServer()
+
+    async def listen(authority: Authority) -> None:
+        server.tls = authority.issue(["127.0.0.1"]).context()
+        server.tls.load_verify_locations(old.ca_file)
+        server.tls.verify_mode = ssl.CERT_REQUIRED
+        await server.start()
+
+    shown: list[int] = []
+
+    async def note(request: web.Request) -> None:
+        assert request.transport is not None
+        shown.append(request.transport.get_extra_info("peercert")["serialNumber"])
+
+    await listen(old)
+    server.before = note
+    credentials = find_credentials(path)
+    credentials.server = f"https://127.0.0.1:{server.port}"
+    async with KubeClient(credentials, clock=ManualClock()) as client:
+        await client.list(CONFIG_MAPS)
+        await server.stop()
+        await listen(new)
+        with pytest.raises(KubeUnavailable, match="no trusted connection"):
+            await client.list(CONFIG_MAPS)
+        (tmp_path / "ca.crt").unlink()
+        with pytest.raises(KubeUnavailable, match="cannot be read"):
+            await client.list(CONFIG_MAPS)
+        (tmp_path / "ca.crt").write_bytes(new.ca_file.read_bytes())
+        await client.list(CONFIG_MAPS)
+        mine = old.issue(["homing"])
+        (tmp_path / "me.crt").write_bytes(mine.cert_file.read_bytes())
+        (tmp_path / "me.key").write_bytes(mine.key_file.read_bytes())
+        known = set(shown)
+        server.refuse = lambda _: None if set(shown) - known else status(401, "Unauthorized", "certificate has expired")
+        await client.list(CONFIG_MAPS)
+    await server.stop()

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -148,6 +149,13 @@ class Kube:
             return until(met, seconds) or {}
         except AssertionError:
             raise AssertionError(told()) from None
+
+    def lease(self) -> tuple[str, float]:
+        """Who holds the operators' Lease, and since when (Unix seconds)."""
+        found = self.get("coordination.k8s.io/v1/leases", "homing-operator") or {}
+        spec = found.get("spec", {})
+        since = spec.get("acquireTime")
+        return spec.get("holderIdentity") or "", datetime.fromisoformat(since).timestamp() if since else 0.0
 
     def events(self, name: str) -> list[tuple[str, str]]:
         """Type and reason of the events of an object of the namespace, oldest first."""

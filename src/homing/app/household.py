@@ -17,7 +17,7 @@ from homing.app.settings import Loaded
 from homing.detect import run_rounds
 from homing.dns.authority import Authority
 from homing.effects.backoff import Backoff
-from homing.effects.clock import Clock
+from homing.effects.clock import Clock, wait_until
 from homing.effects.http import HttpClient
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
@@ -240,16 +240,7 @@ class Household:
             turn = await reconciler.turn(self.view())
             self._count_names()
             await note()
-            await self._woken_within(wake, max(0.0, turn.next_at - self._clock.time()))
-
-    async def _woken_within(self, wake: asyncio.Event, seconds: float) -> None:
-        sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
-        waker = asyncio.ensure_future(wake.wait())
-        try:
-            await asyncio.wait([sleeper, waker], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeper.cancel()
-            waker.cancel()
+            await wait_until(wake, max(0.0, turn.next_at - self._clock.time()), self._clock)
 
     def _wake(self) -> None:
         for wake in self._wakes.values():

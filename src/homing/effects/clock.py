@@ -8,6 +8,9 @@ import itertools
 import time
 from typing import Protocol
 
+_MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""CLOCK_MONOTONIC stands still while a machine sleeps, and a Lease does not."""
+
 
 class Clock(Protocol):
     """Tells and spends time; all in seconds."""
@@ -33,8 +36,8 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds since some point in the past."""
-        return time.monotonic()
+        """Seconds since some point in the past; a machine's sleep counts where the system tells it (Linux)."""
+        return time.clock_gettime(_MONOTONIC)
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""
@@ -78,6 +81,18 @@ class ManualClock:
             await settle()
         self._now = end
         await settle()
+
+
+async def wait_until(event: asyncio.Event, seconds: float, clock: Clock) -> bool:
+    """Wait for an event, at most so many seconds; whether it came."""
+    sleeper = asyncio.ensure_future(clock.sleep(seconds))
+    waker = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait([sleeper, waker], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sleeper.cancel()
+        waker.cancel()
+    return event.is_set()
 
 
 async def settle(rounds: int = 50) -> None:

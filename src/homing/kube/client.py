@@ -1,29 +1,19 @@
-"""The API server, typed: get, list, create, replace, patch, apply, delete, watch; refusals as errors of our tree."""
+"""The API server, typed: get, list, create, replace, patch, apply, delete, watch."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Self
+from dataclasses import replace
+from typing import Any, Self
 
 import msgspec
 
 from homing.effects.clock import Clock
-from homing.errors import (
-    Conflict,
-    Forbidden,
-    Gone,
-    Invalid,
-    KubeError,
-    KubeUnavailable,
-    NotFound,
-    Unauthorized,
-)
+from homing.kube.answers import Page, read_object, read_page, refusal
 from homing.kube.credentials import Credentials
-from homing.kube.objects import Key, ListMeta, PartialObject, Status, T, key_of
+from homing.kube.objects import T
 from homing.kube.resource import Resource
 from homing.kube.wire import Call, Wire
 
@@ -37,18 +27,6 @@ MAX_BODY = 4 * 1024 * 1024
 _REFUSAL = 64 * 1024
 """Bytes read of the refusal of a watch."""
 
-_LONGEST_WORD = 500
-"""Characters kept of what the server says about a refusal."""
-
-_KINDS: dict[int, type[KubeError]] = {
-    401: Unauthorized,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
-    410: Gone,
-    422: Invalid,
-}
-
 Observe = Callable[[str, str, int, float], None]
 """Told of each request: verb, plural, status (0 without an answer), seconds."""
 
@@ -59,29 +37,6 @@ def nothing() -> None:
 
 def _unseen(_verb: str, _resource: str, _code: int, _seconds: float) -> None:
     """Observes nothing."""
-
-
-class _WirePage(msgspec.Struct, Generic[T]):
-    metadata: ListMeta
-    items: list[T] | None = None
-
-
-class _RawPage(msgspec.Struct):
-    metadata: ListMeta
-    items: list[msgspec.Raw] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """One page of a list; ``token`` asks for the next, and is empty on the last.
-
-    ``unreadable`` are the objects that do not fit their type, with why; they are not in ``items``.
-    """
-
-    items: list[T]
-    version: str
-    token: str
-    unreadable: Mapping[Key, str]
 
 
 class KubeClient:
@@ -133,7 +88,7 @@ class KubeClient:
     async def get(self, res: Resource[T], name: str, namespace: str = "") -> T:
         """One object."""
         call = Call("GET", res.path(name, namespace), {}, _accept(res))
-        return _decoded(await self._ask("get", res, call, name), res.type)
+        return read_object(await self._ask("get", res, call, name), res.type)
 
     async def list(
         self, res: Resource[T], namespace: str = "", *, label_selector: str = "", field_selector: str = ""
@@ -171,14 +126,14 @@ class KubeClient:
     async def create(self, res: Resource[T], body: Mapping[str, Any] | msgspec.Struct, namespace: str = "") -> T:
         """Create an object. Raises Conflict when it exists."""
         call = Call("POST", res.path(namespace=namespace), _MANAGER, body=_encoded(res, body))
-        return _decoded(await self._write("create", res, call), res.type)
+        return read_object(await self._write("create", res, call), res.type)
 
     async def replace(
         self, res: Resource[T], name: str, body: Mapping[str, Any] | msgspec.Struct, namespace: str = ""
     ) -> T:
         """Replace an object. With a resourceVersion in ``body``, raises Conflict when it changed meanwhile."""
         call = Call("PUT", res.path(name, namespace), _MANAGER, body=_encoded(res, body))
-        return _decoded(await self._write("replace", res, call, name), res.type)
+        return read_object(await self._write("replace", res, call, name), res.type)
 
     async def patch(
         self, res: Resource[T], name: str, body: Mapping[str, Any], namespace: str = "", *, sub: str = ""
@@ -211,7 +166,7 @@ class KubeClient:
             body=_encoded(res, body),
             content_type="application/apply-patch+yaml",
         )
-        return _decoded(await self._write("apply", res, call, name), res.type)
+        return read_object(await self._write("apply", res, call, name), res.type)
 
     async def delete(self, res: Resource[T], name: str, namespace: str = "", *, uid: str = "") -> None:
         """Delete an object; with ``uid`` only that one: another of the same name is a Conflict."""
@@ -301,64 +256,3 @@ def _encoded(res: Resource[Any], body: Mapping[str, Any] | msgspec.Struct) -> by
     """The body with its kind and version, which our Structs do not carry."""
     fields = msgspec.to_builtins(body)
     return msgspec.json.encode({"apiVersion": res.api_version, "kind": res.kind, **fields})
-
-
-@functools.cache
-def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    """The decoder of a type; made once."""
-    return msgspec.json.Decoder(kind)
-
-
-def _decoded(body: bytes, kind: type[T]) -> T:
-    try:
-        decoded: T = decoder(kind).decode(body)
-    except msgspec.DecodeError as error:
-        raise KubeError(
-            200, "Unreadable", f"the API server sent a {kind.__name__} that cannot be read: {error}"
-        ) from None
-    return decoded
-
-
-def read_page(body: bytes, kind: type[T]) -> Page[T]:
-    """A page of a list. One object that does not fit its type is told of, and takes no other down with it."""
-    try:
-        page: _WirePage[T] = decoder(_WirePage[kind]).decode(body)  # type: ignore[valid-type]
-    except msgspec.ValidationError:
-        pass
-    except msgspec.DecodeError:
-        raise KubeUnavailable(200, "Unreadable", "the API server sent a list that cannot be read") from None
-    else:
-        return Page(page.items or [], page.metadata.resource_version, page.metadata.continue_, {})
-    items: list[T] = []
-    unreadable: dict[Key, str] = {}
-    try:
-        raw = decoder(_RawPage).decode(body)
-        for each in raw.items or ():
-            try:
-                items.append(decoder(kind).decode(each))
-            except msgspec.ValidationError as error:
-                unreadable[key_of(decoder(PartialObject).decode(each))] = str(error)
-    except msgspec.DecodeError:
-        raise KubeUnavailable(200, "Unreadable", "the API server sent a list that cannot be read") from None
-    return Page(items, raw.metadata.resource_version, raw.metadata.continue_, unreadable)
-
-
-def refusal(code: int, headers: Mapping[str, str], body: bytes, what: str) -> KubeError:
-    """The error for an answer that is no success, in the server's own words where it has any."""
-    try:
-        status: Status = decoder(Status).decode(body)
-    except msgspec.DecodeError:
-        status = Status()
-    reason = status.reason or f"http-{code}"
-    said = status.message[:_LONGEST_WORD] or reason
-    message = f"{what}: {said}"
-    if code == 429 or code >= 500:
-        return KubeUnavailable(code, reason, message, seconds=_retry_after(headers, status))
-    return _KINDS.get(code, KubeError)(code, reason, message)
-
-
-def _retry_after(headers: Mapping[str, str], status: Status) -> float | None:
-    text = headers.get("Retry-After", "")
-    if text.isascii() and text.isdigit() and len(text) < 6:
-        return float(text)
-    return float(status.details.retry_after_seconds) if status.details and status.details.retry_after_seconds else None

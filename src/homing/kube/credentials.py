@@ -40,6 +40,11 @@ class Credentials:
     _headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     _until: float = field(default=float("-inf"), repr=False)
 
+    @property
+    def certificate(self) -> bool:
+        """Whether a certificate in a file, which may be replaced, says who asks."""
+        return bool(self.config.user and self.config.user.client_cert)
+
     def tls(self) -> ssl.SSLContext | None:
         """Whom to trust and which certificate to show; None for plain HTTP. Reads files.
 

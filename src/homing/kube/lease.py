@@ -57,6 +57,8 @@ Lead = Callable[[Leadership], Awaitable[None]]
 class Election:
     """One candidate. ``identity`` must be of this process alone; times are seconds.
 
+    A candidate looks every ``look_period`` (by default half the retry period), and when the Lease runs out.
+
     Raises ValueError for times that leave no room: a renewal must fit in the deadline twice, the deadline in the lease.
     """
 
@@ -72,6 +74,7 @@ class Election:
         lease_duration: float = 15.0,
         renew_deadline: float = 10.0,
         retry_period: float = 2.0,
+        look_period: float | None = None,
     ) -> None:
         if not identity:
             raise ValueError("a candidate needs an identity")
@@ -86,6 +89,7 @@ class Election:
         self._duration = lease_duration
         self._deadline = renew_deadline
         self._retry = retry_period
+        self._look = look_period or retry_period / 2
         self._seen: Lease | None = None
         self._changed_at = 0.0
         self._missing_at: float | None = None
@@ -126,7 +130,7 @@ class Election:
             sent = await self._tried(leading=False)
             if sent is not None and sent + self._deadline > self._clock.monotonic():
                 return Leadership(self.identity, self._transitions, self._clock, sent + self._deadline)
-            wait = self._pause() / 2
+            wait = self._look * (0.8 + 0.2 * self._chance.random())
             if self._held_by_another():
                 wait = min(wait, max(self._changed_at + self._promised() - self._clock.monotonic(), 0.05))
             await self._clock.sleep(wait)

@@ -14,7 +14,8 @@ from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.errors import Forbidden, Gone, KubeError, KubeUnavailable, Unauthorized
-from homing.kube.client import KubeClient, decoder, refusal
+from homing.kube.answers import decoder, refusal
+from homing.kube.client import KubeClient
 from homing.kube.objects import Key, PartialObject, T, key_of
 from homing.kube.resource import Resource
 
@@ -33,7 +34,7 @@ SHORTEST = 1.0
 MAX_LINE = 4 * 1024 * 1024
 """Bytes of one line, which is one object; etcd holds at most 1.5 MB."""
 
-_FRESH = Backoff(0.25, 15.0)
+_FRESH = Backoff(0.25, 8.0)
 
 _LONGEST_WAIT = 60.0
 """Seconds of a Retry-After that are honoured."""

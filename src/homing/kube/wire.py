@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from homing.effects.http import USER_AGENT
-from homing.errors import KubeUnavailable, NotLeading
+from homing.errors import ConfigError, KubeUnavailable, NotLeading
 from homing.kube.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Wire:
         self._credentials = credentials
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
+        self._stale = False
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -80,10 +81,11 @@ class Wire:
                 yield response
 
     async def _open(self, call: Call) -> aiohttp.ClientResponse:
-        session = await self._connected()
         for again in (True, False):
+            who = await self._credentials.headers()
+            session = await self._connected()
             # Identity: unpacking lists would cost more of our time than they cost the network.
-            headers = {"Accept": call.accept, "Accept-Encoding": "identity", **await self._credentials.headers()}
+            headers = {"Accept": call.accept, "Accept-Encoding": "identity", **who}
             options: dict[str, Any] = {}
             if call.body is not None:
                 options["data"] = _fenced(call.body, call.content_type, call.fence)
@@ -99,14 +101,23 @@ class Wire:
                 break
             response.close()
             await self._credentials.renew()
+            self._stale = self._credentials.certificate
         return response
 
     async def _connected(self) -> aiohttp.ClientSession:
         async with self._opening:
-            if self._session is None or self._session.closed:
+            if self._session is None or self._stale:
                 import aiohttp
 
-                tls = await asyncio.to_thread(self._credentials.tls)
+                try:
+                    tls = await asyncio.to_thread(self._credentials.tls)
+                except ConfigError as error:
+                    if self._session is None:
+                        raise
+                    # It was good before: the files are being replaced.
+                    raise KubeUnavailable(0, "Credentials", str(error)) from None
+                await self.aclose()
+                self._stale = False
                 connector = aiohttp.TCPConnector(
                     ssl=tls if tls is not None else True,
                     limit=CONNECTIONS,
@@ -137,6 +148,7 @@ class Wire:
         except TimeoutError:
             raise KubeUnavailable(0, "Timeout", f"{where} did not answer within {timeout:g} s") from None
         except aiohttp.ClientSSLError as error:
+            self._stale = True  # an authority or a certificate that was replaced is read with the next request
             raise KubeUnavailable(0, "Tls", f"no trusted connection to {where} ({type(error).__name__})") from None
         except aiohttp.ClientConnectorError as error:
             reason = error.os_error.strerror or "connection failed"

@@ -21,6 +21,12 @@ from homing.operator.sites import DEFAULT, MakeDetector, SiteObserver
 
 log = get_logger("agent")
 
+LEASE_DURATION, LOOKS = 40.0, 5
+"""Seconds that a Site's Lease holds, as those of nodes do, and how often in that time each of its agents looks.
+
+Thousands of them look, and an agent that is lost leaves the last good address standing.
+"""
+
 LABELS_LOOK = 300.0
 """Seconds between two looks at the labels of the own node."""
 
@@ -41,7 +47,10 @@ def site_of(labels: Mapping[str, str], sites: Iterable[Site]) -> Site | None:
 
 
 class Agent:
-    """One node's agent. Asks nobody outside the cluster unless it holds its Site's Lease."""
+    """One node's agent. Asks nobody outside the cluster unless it holds its Site's Lease.
+
+    ``identity`` is of this process alone: while an agent is replaced, two of them run on the node.
+    """
 
     def __init__(
         self,
@@ -49,14 +58,16 @@ class Agent:
         make: MakeDetector,
         *,
         node: str,
+        identity: str,
         clock: Clock,
         chance: random.Random,
-        lease_duration: float = 15.0,
+        lease_duration: float = LEASE_DURATION,
         heard: Callable[[Verdict, bool], None] = lambda _verdict, _new: None,
     ) -> None:
         self._client = client
         self._make = make
         self._node = node
+        self._identity = identity
         self._clock = clock
         self._chance = chance
         self._lease_duration = lease_duration
@@ -103,12 +114,13 @@ class Agent:
             self._client,
             name=lease_name(site),
             namespace=self._client.namespace,
-            identity=self._node,
+            identity=self._identity,
             clock=self._clock,
             chance=self._chance,
             lease_duration=self._lease_duration,
             renew_deadline=self._lease_duration * 2 / 3,
             retry_period=self._lease_duration * 2 / 15,
+            look_period=self._lease_duration / LOOKS,
         )
 
         async def observe(_: Leadership) -> None:

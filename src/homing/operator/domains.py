@@ -38,6 +38,9 @@ FINALIZER = "homing.dev/record"
 STATUS_AGAIN = 15.0
 """Seconds after which a status that could not be written is written again."""
 
+LATER = 0.1
+"""The share of its interval by which a turn may come later."""
+
 WAITS_FOR = 60.0
 """Seconds until a Domain that cannot be published is looked at again, should the change that mends it go unseen."""
 
@@ -85,6 +88,8 @@ class Domains:
         recorder: Recorder,
         view: Callable[[Entry], View],
         accepted: Callable[[Entry], tuple[Network, ...]],
+        looked: Callable[[Entry], bool],
+        has_site: Callable[[Entry], bool],
         wake: Callable[[Which], None],
         ours: Callable[[Found | None], bool],
         clock: Clock,
@@ -100,6 +105,8 @@ class Domains:
         self._recorder = recorder
         self._view = view
         self._accepted = accepted
+        self._looked = looked
+        self._has_site = has_site
         self._wake = wake
         self.keep_lockouts: Callable[[ProviderId], Awaitable[object]] = _nowhere
         self._ours = ours
@@ -109,6 +116,7 @@ class Domains:
         self._claims = Claims()
         self._kept: dict[Which, _Kept] = {}
         self._written: dict[Which, tuple[str, dict[str, Any]]] = {}
+        self._unkept: set[Which] = set()
         self._leaving = Leaving(providers, memory, client=client, clock=clock, chance=chance)
 
     def changed(self, which: Which, found: Any | None) -> None:
@@ -192,14 +200,21 @@ class Domains:
             state.hurry()
         locks, error = self._locks(found.id), state.error
         turn = await reconciler.turn(self._view(entry), accept=entry.accept)
-        if self._locks(found.id) != locks:  # they outlive this process before anything else is told (law 8)
+        if self._locks(found.id) != locks:
+            self._unkept.add(entry.which)
+        if entry.which in self._unkept:  # they outlive this process before anything else is told (law 8)
             await self._keep(entry, found.id)
+            self._unkept.discard(entry.which)
         return self._judged(entry, found, reconciler, turn, error)
 
     def _judge(self, entry: Entry, provider: Found | None) -> Found:
         """Whether this Domain may be published at all. Raises Unready."""
         if entry.problem:
             raise Unready("InvalidSpec", entry.problem)
+        if not self._has_site(entry):
+            raise Unready(
+                "SiteNotFound", f"there is no Site {entry.site}; create it or correct spec.addresses.wan.site"
+            )
         if provider is None:
             raise Unready("ProviderNotFound", f"there is no {entry.provider}; create it or correct spec.providerRef")
         self._providers.allowed(provider, entry)
@@ -239,7 +254,7 @@ class Domains:
             told.append(Told("failed", state.error, warning=True))
         if word == "locked":
             told.append(Told("locked", sentence, warning=True))
-        elif word == "pending" and state.missing:
+        elif word == "pending" and state.missing and self._looked(entry):
             told.append(Told("unknown", state.missing, warning=True))
         elif word == "held":
             told.append(Told("held", f"{sentence} (plan {turn.plan.hash})", warning=True))
@@ -248,6 +263,8 @@ class Domains:
         published = _addresses(self._published(reconciler.provider.name, entry.name))
         tried = bool(turn.outcomes) or bool(state.error and state.error != error)
         next_at = turn.next_at if entry.interval or state.not_before > now or word != "in-sync" else 0.0
+        if word == "in-sync" and next_at:
+            next_at += LATER * entry.interval * self._chance.random()  # a thousand made at once spread in time
         return Report(
             at=now,
             ready=word == "in-sync",
@@ -329,8 +346,8 @@ class Domains:
                     sub="status",
                 )
                 self._written[entry.which] = (entry.ref.uid, status)
-            except (NotFound, Conflict):
-                return wait  # it is gone, or another one of its name
+            except NotFound:
+                return wait
             except KubeError as error:
                 log.warning("status not written, trying again", domain=str(entry.which), reason=str(error))
                 return STATUS_AGAIN if wait is None else min(wait, STATUS_AGAIN)
@@ -391,6 +408,7 @@ class Domains:
         self.entries.pop(which, None)
         self.reports.pop(which, None)
         self._written.pop(which, None)
+        self._unkept.discard(which)
         kept = self._kept.pop(which, None)
         if kept is not None:
             spec = kept.reconciler.names[0]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from homing.effects.clock import Clock
+from homing.effects.clock import Clock, wait_until
 from homing.effects.log import get_logger
 from homing.errors import Conflict, KubeError
 from homing.kube.client import KubeClient
@@ -82,6 +82,7 @@ class Home:
             on_change=self._lease_changed,
         )
         self._renewed = clock.monotonic()
+        self._news = asyncio.Event()
         self._written: dict[str, str] | None = None
         self._settled: Mapping[str, Any] | None = None
         self._observing: tuple[int, asyncio.Task[None]] | None = None
@@ -100,7 +101,8 @@ class Home:
                         pause = SOON
                 except KubeError as error:
                     log.warning("trying again", reason=str(error))
-                await self._clock.sleep(pause)
+                await wait_until(self._news, pause, self._clock)
+                self._news.clear()
 
     async def copied(self) -> None:
         """Write the ConfigMap where it differs."""
@@ -175,6 +177,8 @@ class Home:
     def _lease_changed(self, _: Key, old: Lease | None, new: Lease | None) -> None:
         if new is not None:
             self._renewed = self._clock.monotonic()
+        if (old and old.spec.holder_identity) != (new and new.spec.holder_identity):
+            self._news.set()
 
 
 def _labels(site: Site) -> set[str]:

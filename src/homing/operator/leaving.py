@@ -15,6 +15,8 @@ from homing.operator.conditions import seconds_of
 from homing.operator.entry import Entry, ProviderId, Report, Told, Unready
 from homing.operator.providers import Providers
 from homing.plan import Action, Change, NameChange
+from homing.providers.base import Provider as Publisher
+from homing.providers.lockout import active
 from homing.turn.memory import Memory
 
 log = get_logger("leaving")
@@ -62,6 +64,7 @@ class Leaving:
                 raise Unready("ProviderNotFound", f"{provider} is gone")
             self._providers.allowed(found, entry)
             publisher = await self._providers.use(found)
+            self._refuse_when_locked(publisher, name)
             held = [item for key, item in self._memory.published.items() if key[:2] == (publisher.name, name)]
             ours = held or list(entry.known.rrsets(name, last.ttl))
             if publisher.traits.readable:
@@ -81,6 +84,15 @@ class Leaving:
             self._memory.published.pop((publisher.name, name, rtype), None)
         log.info("record removed", domain=str(entry.which), name=name.text, provider=str(provider))
         return Told("removed", f"{place} is removed" if ours else f"{place} held nothing of Homing's any more")
+
+    def _refuse_when_locked(self, publisher: Publisher, name: Name) -> None:
+        """An account that is locked is not asked, not even to remove. Raises Unready."""
+        fingerprint = publisher.fingerprint(name, self._memory.salt)
+        lockout = active(
+            self._memory.lockouts, publisher.name, publisher.account(name), name, self._clock.time(), fingerprint
+        )
+        if lockout is not None:
+            raise Unready("Locked", lockout.reason)
 
     def _kept(self, entry: Entry, place: str, problem: Unready | ProviderError) -> Told | None:
         late = not entry.deleted or self._clock.time() >= seconds_of(entry.deleted) + PATIENCE

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from homing.effects.backoff import Backoff
-from homing.effects.clock import Clock
+from homing.effects.clock import Clock, wait_until
 from homing.effects.log import get_logger
 from homing.errors import NotLeading, kind_and_place
 
@@ -25,6 +25,12 @@ K = TypeVar("K")
 
 DEBUG = bool(os.environ.get("HOMING_DEBUG"))
 """Whether faults are told with their traceback."""
+
+ENDING = 1.5
+"""Seconds that turns under way get to end."""
+
+_TICK = 10.0
+"""Seconds between two looks at the queue at the most."""
 
 _FIRST, _LIMIT = 5.0, 300.0
 """Seconds before a key whose turn failed through a bug has its next one: the first time, and at the most."""
@@ -79,8 +85,9 @@ class Turns(Generic[K]):
                 self._push(due, key)
 
     async def run(self) -> None:
-        """Take turns until cancelled; those under way are cancelled too."""
-        async with asyncio.TaskGroup() as group:
+        """Take turns until cancelled; those under way then get a moment to end."""
+        running: set[asyncio.Task[None]] = set()
+        try:
             while True:
                 now = self.ticked = self._clock.monotonic()
                 while self._heap and self._heap[0][0] <= now:
@@ -88,18 +95,18 @@ class Turns(Generic[K]):
                     place = self._places.get(key)
                     if place is not None and not place.running and place.due == due:
                         place.running, place.due = True, None
-                        group.create_task(self._take(key, place))
-                await self._wait(self._heap[0][0] - now if self._heap else _LIMIT)
-
-    async def _wait(self, seconds: float) -> None:
-        self._woken.clear()
-        sleeper = asyncio.ensure_future(self._clock.sleep(min(seconds, 10.0)))
-        waker = asyncio.ensure_future(self._woken.wait())
-        try:
-            await asyncio.wait([sleeper, waker], return_when=asyncio.FIRST_COMPLETED)
+                        task = asyncio.create_task(self._take(key, place))
+                        running.add(task)
+                        task.add_done_callback(running.discard)
+                self._woken.clear()
+                wait = self._heap[0][0] - now if self._heap else _TICK
+                await wait_until(self._woken, min(wait, _TICK), self._clock)
         finally:
-            sleeper.cancel()
-            waker.cancel()
+            if running:  # a request that is cut off is made twice
+                await asyncio.wait(running, timeout=ENDING)
+            for task in tuple(running):
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _take(self, key: K, place: _Place) -> None:
         try:

@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from homing.effects.clock import Clock
@@ -41,6 +42,9 @@ log = get_logger("operator")
 LEASE = "homing-operator"
 """The Lease of the operator's leader."""
 
+LEASE_DURATION = 15.0
+"""Seconds that it holds, as those of other controllers do."""
+
 FIRST_LOOK = 10.0
 """Seconds that the first turns wait for the Strato Domains, whose kind need not be installed."""
 
@@ -59,7 +63,7 @@ class Options:
     esddns: ReadConfig | None = None
     """Reads ESDDNS's ConfigMap of the own namespace, where that is cared for; None leaves it alone."""
     lease: str = LEASE
-    lease_duration: float = 15.0
+    lease_duration: float = LEASE_DURATION
     interval: int = 300
     """Seconds between the rounds of a Site ``default`` that it creates."""
 
@@ -105,6 +109,7 @@ class Operator:
                 lease_duration=duration,
                 renew_deadline=duration * 2 / 3,
                 retry_period=duration * 2 / 15,
+                look_period=duration / 30,
             )
             await self.election.run(self._lead)
 
@@ -172,12 +177,10 @@ class Term:
             return Mirror(client, resource, clock=clock, chance=chance, namespaces=names, on_change=on_change)
 
         self._secrets_seen = mirror(SECRETS_METADATA, self._secret_changed)
-        self._providers_seen = mirror(PROVIDERS, lambda key, _, new: self._provider_changed("Provider", key, new))
-        self._cluster_seen = mirror(
-            CLUSTER_PROVIDERS, lambda key, _, new: self._provider_changed("ClusterProvider", key, new)
-        )
-        self._domains_seen = mirror(DOMAINS, lambda key, _, new: self._domain_changed("Domain", key, new))
-        self._strato_seen = mirror(STRATO_DOMAINS, lambda key, _, new: self._domain_changed("StratoDomain", key, new))
+        self._providers_seen = mirror(PROVIDERS, partial(self._provider_changed, "Provider"))
+        self._cluster_seen = mirror(CLUSTER_PROVIDERS, partial(self._provider_changed, "ClusterProvider"))
+        self._domains_seen = mirror(DOMAINS, partial(self._domain_changed, "Domain"))
+        self._strato_seen = mirror(STRATO_DOMAINS, partial(self._domain_changed, "StratoDomain"))
         self._secrets = Secrets(client, self._secrets_seen)
         self.memory = memory(self._happened)
         self._providers = Providers(
@@ -200,6 +203,8 @@ class Term:
             recorder=self.recorder,
             view=self.world.view,
             accepted=self.world.accepted,
+            looked=self.world.looked,
+            has_site=self.world.has_site,
             wake=self.turns.wake,
             ours=self._ours,
             clock=clock,
@@ -216,7 +221,7 @@ class Term:
             users=lambda which: len(self.domains.of_provider(which)),
             clock=clock,
         )
-        self.domains.keep_lockouts = self._accounts.turn
+        self.domains.keep_lockouts = self._keep_lockouts
         self._esddns: Esddns | None = None
         self._home: Home | None = None
         if make is not None:
@@ -271,11 +276,16 @@ class Term:
             self._turned(key.kind, report.reason)
         return seconds
 
+    async def _keep_lockouts(self, which: ProviderId) -> None:
+        seconds = await self._accounts.turn(which)
+        if seconds is not None:
+            self.turns.wake(which, seconds)
+
     def _ours(self, found: Found | None) -> bool:
         """The Domains of the own zones belong to the DNS leader, all others to the operator's."""
         return (found is not None and found.type == "zone") == self._serves_zones
 
-    def _domain_changed(self, kind: str, key: Key, new: Any) -> None:
+    def _domain_changed(self, kind: str, key: Key, _: Any, new: Any) -> None:
         which = Which(kind, *key)
         before = self.domains.entries.get(which)
         self.domains.changed(which, new)
@@ -284,8 +294,10 @@ class Term:
             if (before is None or after is None or before.provider != after.provider) and one.kind != "Strato":
                 self.turns.wake(one, 0.5)  # it counts its Domains
 
-    def _provider_changed(self, kind: str, key: Key, new: Any) -> None:
+    def _provider_changed(self, kind: str, key: Key, old: Any, new: Any) -> None:
         which = ProviderId(kind, *key)
+        if old is not None and new is not None and old.metadata.generation == new.metadata.generation:
+            return  # our own status is no news
         self._accounts.learn(which, new)
         if not self._serves_zones:
             self.turns.wake(which)

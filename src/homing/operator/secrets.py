@@ -82,6 +82,9 @@ class Secrets:
         except NotFound:
             self.forget(namespace, name)
             raise Unready("SecretNotFound", f"there is no Secret {namespace}/{name}; create it") from None
+        except Forbidden:
+            told = f"Homing may not read Secret {namespace}/{name}; give its service account a Role there"
+            raise Unready("SecretForbidden", told) from None
         digest = hashlib.sha256(repr(sorted(found.data.items())).encode()).digest()
         before, meta = self._values.get((namespace, name)), found.metadata
         same = before is not None and (before.uid, before.digest) == (meta.uid, digest)

@@ -86,6 +86,15 @@ class World:
         found = self.sites.get(("", site))
         return site_addresses(found) if found is not None else {}
 
+    def has_site(self, entry: Entry) -> bool:
+        """Whether the Site that a Domain follows exists; ``default`` is made by the operator itself."""
+        return entry.site in ("", "default") or self.sites.get(("", entry.site)) is not None
+
+    def looked(self, entry: Entry) -> bool:
+        """Whether what a Domain follows was looked at yet: before, that it is unknown is no news."""
+        site = self.sites.get(("", entry.site)) if entry.site else None
+        return not entry.site or (site is not None and bool(site.status.detected_at))
+
     def accepted(self, entry: Entry) -> tuple[Network, ...]:
         """The networks that a Domain's Site takes for globally reachable; no others count (law 7)."""
         site = self.sites.get(("", entry.site)) if entry.site else None
@@ -101,7 +110,7 @@ class World:
         return {key: ServiceView(balanced(service), hosts(self._of_service.get(key, {}).values()))}
 
     def _site(self, key: Key, old: Site | None, new: Site | None) -> None:
-        if new is not None and (old is None or site_addresses(old) != site_addresses(new)):
+        if new is None or old is None or site_addresses(old) != site_addresses(new):
             self._changed(key[1])
 
     def _node(self, key: Key, _: Node | None, new: Node | None) -> None:

@@ -226,7 +226,8 @@ class Reconciler:
             return False
         state.last_read = now
         known = tuple(self._published(want.name).values())
-        if known and set(known) != set(rrsets) and state.last_sync:
+        # What is just as it should be may be our own write, of which only the answer or the status was lost.
+        if known and set(known) != set(rrsets) != set(want.rrsets) and state.last_sync:
             detail = f"{want.name.text} was changed by somebody else: {_told(known)} -> {_told(rrsets)}"
             await self.memory.happened(Event(now, "drift", want.name.text, detail))
             log.warning("drift found", name=want.name.text, provider=want.provider, now=_told(rrsets))

@@ -30,7 +30,7 @@ _COMMON: tuple[Callable[[Any], Any], ...] = (
     _option("context", "NAME", "A context of the kubeconfig."),
     _option("namespace", "NAME", "Where Leases and the ConfigMap live.  [default: the own one]", also="POD_NAMESPACE"),
     _option("identity", "NAME", "In Leases.  [default: host and process]", also="POD_NAME"),
-    _option("lease-duration", "SECONDS", "How long a Lease holds.  [default: 15]", type=float),
+    _option("lease-duration", "SECONDS", "How long a Lease holds.  [default: 15, of agents 40]", type=float),
     _option("ca-file", "FILE", "Authorities for detection over HTTPS, beside the system's."),
     _option("listen", "HOST:PORT", "Probes and metrics; 'off' for nowhere.  [default: :8080]"),
     _option("log-level", None, "[default: info]", type=click.Choice(["debug", "info", "warning", "error"])),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import signal
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from homing.effects.metrics import Metrics
 from homing.errors import HomingError
 from homing.kube.client import KubeClient
 from homing.kube.credentials import Credentials, find_credentials
+from homing.operator.agent import LEASE_DURATION as AGENT_LEASE_DURATION
 from homing.operator.agent import Agent
-from homing.operator.runtime import Operator, Options
+from homing.operator.runtime import LEASE_DURATION, Operator, Options
 from homing.store import Event, Store
 from homing.turn.memory import Memory
 from homing.web.server import WebServer
@@ -68,7 +70,7 @@ async def _operator(settings: ClusterSettings) -> None:
                 strato_server=settings.strato_server,
                 gandi_server=settings.gandi_server,
                 esddns=read_config_map,
-                lease_duration=settings.lease_duration,
+                lease_duration=settings.lease_duration or LEASE_DURATION,
                 interval=settings.detect_interval,
             ),
             memory=lambda tell: _memory(store, metrics, tell),
@@ -103,10 +105,11 @@ async def _agent(settings: ClusterSettings) -> None:
         agent = Agent(
             client,
             Detectors(http, clock=clock, chance=chance).make,
-            node=settings.node_name or settings.name,
+            node=settings.node_name or socket.gethostname(),
+            identity=settings.name,
             clock=clock,
             chance=chance,
-            lease_duration=settings.lease_duration,
+            lease_duration=settings.lease_duration or AGENT_LEASE_DURATION,
             heard=metrics.heard,
         )
         async with _probes(settings, metrics, lambda: None if agent.ready else "no Site has this node", lambda: None):

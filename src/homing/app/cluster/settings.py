@@ -31,7 +31,7 @@ class ClusterSettings(Struct, frozen=True, forbid_unknown_fields=True, rename="k
     ips_annotation: str = "k8s.pootis.network/node-ips"
     strato_server: str = ""
     gandi_server: str = ""
-    lease_duration: Annotated[float, Meta(ge=3, le=600)] = 15.0
+    lease_duration: Annotated[float, Meta(ge=3, le=600)] | None = None
     detect_interval: Annotated[int, Meta(ge=10, le=86400)] = 300
     listen: str = ":8080"
     state: str = ""
