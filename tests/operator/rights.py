@@ -102,10 +102,10 @@ def asked(kube: Kube, account: str) -> tuple[set[Right], list[str]]:
         event = json.loads(line)
         if event["user"]["username"] != user:
             continue
-        status = event.get("responseStatus", {}).get("code", 0)
-        if status == 403 or event["annotations"].get("authorization.k8s.io/decision") != "allow":
-            refused.append(f"{status} {event['verb']} {event['requestURI']}")
+        if event["annotations"].get("authorization.k8s.io/decision") != "allow":
+            refused.append(f"{event['verb']} {event['requestURI']}")
             continue
+        status = event.get("responseStatus", {}).get("code", 0)
         ref = event.get("objectRef")
         if ref is None:
             continue

@@ -52,8 +52,8 @@ def test_operator_and_agent_need_every_right_that_they_have_and_no_other(
             until(lambda: kube.status(SITES, "default").get("detectedBy") == kube.namespace, 15, "the agent's word")
             kube.domain("late", "late.example.org", {"wan": {}})
             kube.wait_for(DOMAINS, "late")
-            assert "forbidden" not in observer.text
-        assert "forbidden" not in leader.text
+            assert "system:serviceaccount" not in observer.text
+        assert "system:serviceaccount" not in leader.text, "the API server names an account when it refuses"
     for account in ("homing-operator", "homing-agent"):
         used, refused = asked(kube, account)
         assert refused == []
@@ -78,7 +78,7 @@ def test_a_scoped_operator_keeps_to_its_namespaces(
         assert {one.namespace for one in used} == {"", kube.namespace, "default"}
         publish_at_cluster_provider(kube, world, secret_in="kube-system")
         told = kube.wait_for(DOMAINS, "node", status="False", reason="SecretForbidden")
-        assert "Secret kube-system/gandi may not be read" in told["message"]
+        assert "may not read Secret kube-system/gandi" in told["message"]
 
 
 def is_of(item: Document, account: str) -> bool:

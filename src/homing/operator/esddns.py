@@ -64,12 +64,21 @@ class Esddns:
     """Follows the ConfigMap in the operator's own namespace while leading."""
 
     def __init__(
-        self, client: KubeClient, read: ReadConfig, *, recorder: Recorder, clock: Clock, chance: random.Random
+        self,
+        client: KubeClient,
+        read: ReadConfig,
+        *,
+        recorder: Recorder,
+        clock: Clock,
+        chance: random.Random,
+        read_anew: Callable[[], None],
     ) -> None:
+        """``read_anew`` is told that ``detect`` may have changed."""
         self._client = client
         self._read = read
         self._recorder = recorder
         self._clock = clock
+        self._read_anew = read_anew
         self._news = asyncio.Event()
         self._config: EsddnsConfig | None = None
         self._told: EsddnsConfig | None = None
@@ -95,6 +104,8 @@ class Esddns:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._seen.run())
             group.create_task(self._look())
+            await self._seen.synced.wait()
+            self._read_anew()
             while True:
                 await self._news.wait()
                 self._news.clear()
@@ -121,6 +132,7 @@ class Esddns:
             self._tell(new, "Warning", "InvalidConfig", f"{error}; what was read before stays")
             return
         self._news.set()
+        self._read_anew()
 
     async def _keep(self, owner: ConfigMap, config: EsddnsConfig) -> None:
         gandi = {"authentication": "Apikey", "domain": config.domain}

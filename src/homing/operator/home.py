@@ -31,9 +31,6 @@ log = get_logger("home")
 LOOK = 5.0
 """Seconds between two looks, should a change go unseen."""
 
-SOON = 0.5
-"""Seconds until the next look while Site ``default`` is not seen, which is about to be created."""
-
 INTERVALS = 2
 """Intervals of a Site after which its agents' word is too old."""
 
@@ -94,15 +91,16 @@ class Home:
             await self._sites.synced.wait()
             await self._leases.synced.wait()
             while True:
-                pause = LOOK
                 try:
                     await self._look(group)
-                    if self._sites.get(("", DEFAULT)) is None:
-                        pause = SOON
                 except KubeError as error:
                     log.warning("trying again", reason=str(error))
-                await wait_until(self._news, pause, self._clock)
+                await wait_until(self._news, LOOK, self._clock)
                 self._news.clear()
+
+    def hurry(self) -> None:
+        """Site ``default`` changed: look now."""
+        self._news.set()
 
     async def copied(self) -> None:
         """Write the ConfigMap where it differs."""

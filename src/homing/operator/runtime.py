@@ -226,7 +226,14 @@ class Term:
         self._home: Home | None = None
         if make is not None:
             if options.esddns is not None and client.namespace in (options.namespaces or (client.namespace,)):
-                self._esddns = Esddns(client, options.esddns, recorder=self.recorder, clock=clock, chance=chance)
+                self._esddns = Esddns(
+                    client,
+                    options.esddns,
+                    recorder=self.recorder,
+                    clock=clock,
+                    chance=chance,
+                    read_anew=lambda: self._world_changed(DEFAULT),
+                )
             self._home = Home(
                 client,
                 self.world.sites,
@@ -324,6 +331,8 @@ class Term:
             if follows_nodes if what == NODES.plural else entry.site == what:
                 self.turns.wake(which)
         if what == DEFAULT:
+            if self._home is not None:
+                self._home.hurry()
             for family, address in self.world.addresses(DEFAULT).items():
                 self._metrics.wan_is(str(family), str(address))
 

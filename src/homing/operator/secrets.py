@@ -75,10 +75,6 @@ class Secrets:
     async def _read(self, namespace: str, name: str) -> _Value:
         try:
             found = await self._client.get(SECRETS, name, namespace)
-        except Forbidden:
-            self.forget(namespace, name)
-            told = f"Secret {namespace}/{name} may not be read; allow the operator get of it, or use another"
-            raise Unready("SecretForbidden", told) from None
         except NotFound:
             self.forget(namespace, name)
             raise Unready("SecretNotFound", f"there is no Secret {namespace}/{name}; create it") from None

@@ -110,7 +110,7 @@ class World:
         return {key: ServiceView(balanced(service), hosts(self._of_service.get(key, {}).values()))}
 
     def _site(self, key: Key, old: Site | None, new: Site | None) -> None:
-        if new is None or old is None or site_addresses(old) != site_addresses(new):
+        if new is None or old is None or _said(old) != _said(new):
             self._changed(key[1])
 
     def _node(self, key: Key, _: Node | None, new: Node | None) -> None:
@@ -136,6 +136,10 @@ class World:
             self._changed(NODES.plural)
         if not slices:
             del self._of_service[key[0], name]
+
+
+def _said(site: Site) -> tuple[int, dict[Family, Address]]:
+    return site.metadata.generation, site_addresses(site)
 
 
 def site_addresses(site: Site) -> dict[Family, Address]:
