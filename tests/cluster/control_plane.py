@@ -23,6 +23,17 @@ START_LIMIT = 60.0
 COMMAND_LIMIT = 60.0
 """Seconds a kubectl command may take."""
 
+AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    userGroups: ["system:serviceaccounts"]
+  - level: None
+"""
+"""What service accounts ask for is written down: who, what, whether it was allowed and by which role."""
+
 GRACE_PERIOD = 50.0
 """Seconds without a sign of life after which a node is no longer Ready; Kubernetes' own default."""
 
@@ -48,6 +59,11 @@ class ControlPlane:
         self._controllers = self._process("kube-controller-manager", *self._controllers_flags(grace_period))
         self._apis: list[Api] = []
         self.admin = self.api(self._tokens[ADMIN])
+
+    @property
+    def audit(self) -> Path:
+        """What service accounts asked for, a JSON object a line (audit.k8s.io/v1, Event)."""
+        return self.folder / "audit.log"
 
     @property
     def server(self) -> str:
@@ -236,6 +252,8 @@ class ControlPlane:
             f'{self._tokens[ADMIN]},{ADMIN},{ADMIN},"system:masters"\n{self._tokens[NOBODY]},{NOBODY},{NOBODY}\n'
         )
         key = self._certificate.key_file
+        policy = self.folder / "audit-policy.yaml"
+        policy.write_text(AUDIT_POLICY)
         return [
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
             "--bind-address=127.0.0.1",
@@ -247,6 +265,8 @@ class ControlPlane:
             f"--cert-dir={self.folder}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=RBAC",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={self.audit}",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={self._certificate.cert_file}",
             f"--service-account-signing-key-file={key}",

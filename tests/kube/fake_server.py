@@ -130,7 +130,10 @@ class FakeServer:
     def _one(self, method: str, plural: str, namespace: str, name: str, body: Any) -> web.Response:
         key = (plural, namespace, name)
         known = self.objects.get(key)
-        if method == "POST":
+        new = method == "PUT" and plural == "leases" and "resourceVersion" not in body["metadata"]
+        if new and known:
+            return status(422, "Invalid", "metadata.resourceVersion: must be specified for an update")
+        if method == "POST" or new:
             if known:
                 return status(409, "AlreadyExists", f"{plural} {name!r} already exists")
             body["metadata"].update(namespace=namespace, uid=f"uid-{self._version + 1}")

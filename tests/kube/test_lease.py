@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homing.effects.clock import ManualClock, settle
-from homing.errors import Conflict, HomingError, KubeUnavailable, NotFound, NotLeading
+from homing.errors import Conflict, HomingError, Invalid, KubeUnavailable, NotFound, NotLeading
 from homing.kube.client import KubeClient
 from homing.kube.lease import Election, Lead, Leadership
 from homing.kube.objects import Lease
@@ -45,7 +45,7 @@ class Server:
     def write(self, body: Any, *, new: bool) -> Lease:
         body = msgspec.to_builtins(body)
         if new and self.lease is not None:
-            raise Conflict(409, "AlreadyExists", "exists")
+            raise Invalid(422, "Invalid", "metadata.resourceVersion: must be specified for an update")
         if not new and self.read().metadata.resource_version != body["metadata"]["resourceVersion"]:
             raise Conflict(409, "Conflict", "changed")
         self.version += 1
@@ -91,11 +91,9 @@ class Line:
     async def get(self, *_: object) -> Lease:
         return cast("Lease", await self._through(self.server.read))
 
-    async def create(self, _res: object, body: Any, _namespace: str) -> Lease:
-        return cast("Lease", await self._through(lambda: self.server.write(body, new=True)))
-
     async def replace(self, _res: object, _name: str, body: Any, _namespace: str) -> Lease:
-        return cast("Lease", await self._through(lambda: self.server.write(body, new=False)))
+        new = isinstance(body["metadata"], dict)  # without a resourceVersion
+        return cast("Lease", await self._through(lambda: self.server.write(body, new=new)))
 
 
 class Candidate:

@@ -45,29 +45,34 @@ _KNOWN = {
 }
 
 
-class _Ini:
+class Ini:
     """A dns.ini whose values are read by section and key, without quotes."""
 
-    def __init__(self, path: Path) -> None:
-        self.origin = str(path)
+    def __init__(self, origin: str, text: str) -> None:
+        """``origin`` is named in errors. Raises ConfigError."""
+        self.origin = origin
         self._parser = configparser.ConfigParser(interpolation=None, strict=False)
         try:
-            self._parser.read_string(read_text(path))
+            self._parser.read_string(text)
         except configparser.Error as error:
             first = str(error).splitlines()[0]
             raise ConfigError(self.origin, f"is not an INI file: {first}", "compare it with ESDDNS's dns.ini") from None
 
     def has(self, section: str) -> bool:
+        """Whether there is such a section."""
         return self._parser.has_section(section)
 
     def get(self, section: str, key: str, default: str = "") -> str:
+        """A value without its quotes."""
         value = self._parser.get(section, key, fallback=default).strip()
         return value[1:-1] if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'" else value
 
     def where(self, section: str, key: str) -> str:
+        """The place of a key, for errors."""
         return f"{self.origin}: [{section}] {key}"
 
     def number(self, section: str, key: str, default: int) -> int:
+        """A whole number. Raises ConfigError."""
         text = self.get(section, key, str(default))
         try:
             return int(text)
@@ -75,6 +80,7 @@ class _Ini:
             raise ConfigError(self.where(section, key), f"{text!r} is not a whole number", f"write {default}") from None
 
     def notes(self) -> tuple[str, ...]:
+        """What it says that nobody reads."""
         return tuple(
             f"[{section}] {key} is not used by Homing"
             for section in self._parser.sections()
@@ -85,7 +91,7 @@ class _Ini:
 
 def load_dns_ini(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
     """Read a dns.ini. Raises ConfigError; no value of a secret is ever in its text."""
-    ini = _Ini(path)
+    ini = Ini(str(path), read_text(path))
     if not ini.has("gandi"):
         raise ConfigError(ini.origin, "has no section [gandi]", "add it, or write a homing.toml: homing init")
     if not ini.has("WANIPState") and not ini.has("STUNConfig"):
@@ -103,13 +109,13 @@ def load_dns_ini(path: Path, environ: Mapping[str, str] = os.environ) -> Loaded:
         raise ConfigError(ini.where("gandi", "api_key"), "does not name an environment variable that is set", remedy)
     interval = float(max(10, ini.number("ESDDNS", "daemon_thread_interval", 300)))
     settings = Settings(
-        detect=_detect(ini, interval),
+        detect=detection(ini, interval),
         web=_web(ini),
         log=LogSettings(file="" if ini.get("log", "log_to_console") == "True" else ini.get("log", "log_file")),
         providers={
             "gandi": GandiSettings(
                 type="gandi",
-                server=_base_url(ini),
+                server=base_url(ini),
                 domain=domain,
                 api_key_env=ini.get("gandi", "api_key", "API_KEY"),
             )
@@ -137,7 +143,7 @@ def _check_ranges(part: msgspec.Struct, origin: str) -> None:
         raise ConfigError(origin, f"a number is out of range: {error}", "compare it with ESDDNS's dns.ini") from None
 
 
-def _variable(ini: _Ini, key: str, usual: str, environ: Mapping[str, str], default: str = "") -> str:
+def _variable(ini: Ini, key: str, usual: str, environ: Mapping[str, str], default: str = "") -> str:
     variable = ini.get("gandi", key, usual)
     value = environ.get(variable, "").strip() or default
     if not value:
@@ -146,13 +152,14 @@ def _variable(ini: _Ini, key: str, usual: str, environ: Mapping[str, str], defau
     return value
 
 
-def _base_url(ini: _Ini) -> str:
+def base_url(ini: Ini) -> str:
     """LiveDNS's base, where ESDDNS names the host and the path of its list of domains."""
     base = ini.get("gandi", "api_url_base", "https://api.gandi.net").rstrip("/")
     return base + ini.get("gandi", "api_url_domains", "/v5/livedns/domains").removesuffix("/domains")
 
 
-def _detect(ini: _Ini, interval: float) -> DetectSettings:
+def detection(ini: Ini, interval: float) -> DetectSettings:
+    """How the address is learnt: a method whose section is missing is off (SPEC B3). Raises ConfigError."""
     stun, http = StunSettings(enabled=False), HttpSettings(enabled=False)
     if ini.has("STUNConfig"):
         stun = StunSettings(
@@ -170,7 +177,7 @@ def _given(text: str) -> tuple[str, ...]:
     return (text,) if text else ()
 
 
-def _services(ini: _Ini) -> tuple[str, ...]:
+def _services(ini: Ini) -> tuple[str, ...]:
     where = ini.where("WANIPState", "ip_check_services")
     remedy = 'write {"svc": ["https://api.ipify.org/?format=text"]}'
     try:
@@ -183,7 +190,7 @@ def _services(ini: _Ini) -> tuple[str, ...]:
     return services
 
 
-def _web(ini: _Ini) -> WebSettings:
+def _web(ini: Ini) -> WebSettings:
     port = ini.number("ESDDNS", "service_port", 51339)
     host = ini.get("ESDDNS", "service_host", "127.0.0.1")
     return WebSettings(legacy_listen=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}",))

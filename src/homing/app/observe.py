@@ -145,10 +145,11 @@ def _stun(given: str | Given, transport: Transport, where: str) -> StunServer:
 
 def _service(given: str | Given, where: str) -> HttpService:
     url, operator = (given, "") if isinstance(given, str) else (given.url, given.operator)
-    return HttpService(_url(url, where), operator)
+    return HttpService(http_url(url, where), operator)
 
 
-def _url(text: str, where: str) -> str:
+def http_url(text: str, where: str) -> str:
+    """The URL of an HTTP service, checked. Raises ConfigError."""
     try:
         parts = urlsplit(text)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -160,4 +161,4 @@ def _url(text: str, where: str) -> str:
 
 
 def _location(text: str, base: Path, where: str) -> str:
-    return _url(text, where) if text.startswith(("http://", "https://")) else str(base / expanded(text, where))
+    return http_url(text, where) if text.startswith(("http://", "https://")) else str(base / expanded(text, where))

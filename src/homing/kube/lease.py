@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
-from homing.errors import Conflict, HomingError, KubeError, NotFound, NotLeading
+from homing.errors import Conflict, HomingError, Invalid, KubeError, NotFound, NotLeading
 from homing.kube.client import KubeClient, nothing
 from homing.kube.objects import Lease, LeaseSpec, ObjectMeta
 from homing.kube.resource import LEASES
@@ -219,7 +219,10 @@ class Election:
         spec = self._spec(self.identity, None, transitions=self._transitions + (self._seen is not None and not leading))
         body = {"metadata": {"name": self._name, "namespace": self._namespace}, "spec": spec}
         sent = self._clock.monotonic()
-        self._saw(await self._client.create(LEASES, body, self._namespace))
+        try:  # PUT: a role can allow that for this one name, but POST only for Leases of any name
+            self._saw(await self._client.replace(LEASES, self._name, body, self._namespace))
+        except Invalid as error:  # without a resourceVersion nothing is replaced: another was quicker
+            raise Conflict(409, "AlreadyExists", str(error)) from None
         self._fresh = True
         return sent
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from homing.effects.clock import Clock, wait_until
 from homing.effects.log import get_logger
-from homing.errors import Conflict, KubeError, NotFound
+from homing.errors import Conflict, KubeError
 from homing.kube.client import KubeClient
 from homing.kube.kinds import SITES
 from homing.kube.kinds.site import Site
@@ -37,6 +38,10 @@ CONFIG_MAP = "esddns-wan-ip"
 """The ConfigMap that ESDDNS's users read (SPEC B8)."""
 
 
+MANAGED = "app.kubernetes.io/managed-by=homing"
+"""The label of a Site ``default`` that the operator created; without it the Site is somebody else's."""
+
+
 class Home:
     """Keeps Site ``default`` observed and its address in a ConfigMap."""
 
@@ -51,8 +56,10 @@ class Home:
         chance: random.Random,
         config_map: str = CONFIG_MAP,
         interval: int = 300,
+        detect: Callable[[], Mapping[str, Any] | None] = dict,
         heard: Callable[[Verdict, bool], None] = lambda _verdict, _new: None,
     ) -> None:
+        """``detect`` gives fields of ``spec.detect`` for a Site ``default`` that is created; None while not known."""
         self._client = client
         self._sites = sites
         self._make = make
@@ -60,6 +67,7 @@ class Home:
         self._clock = clock
         self._config_map = config_map
         self._interval = interval
+        self._detect = detect
         self._heard = heard
         self._leases = Mirror(
             client,
@@ -73,6 +81,7 @@ class Home:
         self._renewed = clock.monotonic()
         self._news = asyncio.Event()
         self._written: dict[str, str] | None = None
+        self._settled: Mapping[str, Any] | None = None
         self._observing: tuple[int, asyncio.Task[None]] | None = None
 
     async def run(self) -> None:
@@ -89,6 +98,10 @@ class Home:
                 await wait_until(self._news, LOOK, self._clock)
                 self._news.clear()
 
+    def hurry(self) -> None:
+        """Site ``default`` changed: look now."""
+        self._news.set()
+
     async def copied(self) -> None:
         """Write the ConfigMap where it differs."""
         site = self._sites.get(("", DEFAULT))
@@ -99,25 +112,17 @@ class Home:
         data = {"current_ip": str(address), "detected_at": _unzoned(detected_at(site))}
         if data == self._written:
             return
-        stamped = {**data, "timestamp": _unzoned(self._clock.time())}
-        namespace = self._client.namespace
-        try:
-            await self._client.patch(CONFIG_MAPS, self._config_map, {"data": stamped}, namespace)
-        except NotFound:
-            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": self._config_map}, "data": stamped}
-            await self._client.create(CONFIG_MAPS, body, namespace)
+        body = {
+            "metadata": {"name": self._config_map},
+            "data": {**data, "timestamp": _unzoned(self._clock.time())},
+        }
+        await self._client.apply(CONFIG_MAPS, self._config_map, body, self._client.namespace)
         self._written = data
 
     async def _look(self, group: asyncio.TaskGroup) -> None:
         site = self._sites.get(("", DEFAULT))
+        await self._settle(site)
         if site is None:
-            spec = {"detect": {"intervalSeconds": self._interval}}
-            body = {"apiVersion": SITES.api_version, "kind": SITES.kind, "metadata": {"name": DEFAULT}, "spec": spec}
-            try:
-                await self._client.create(SITES, body)
-                log.info("Site default created")
-            except Conflict:
-                pass
             return
         reason = self._unobserved(site)
         generation = site.metadata.generation
@@ -134,6 +139,21 @@ class Home:
             observer = SiteObserver(self._client, site, self._make, by="operator", clock=self._clock, heard=self._heard)
             self._observing = (generation, group.create_task(observer.run()))
         await self.copied()
+
+    async def _settle(self, site: Site | None) -> None:
+        """Create Site ``default``, and keep one that we created as the settings have it; no field of anybody else's."""
+        wanted = self._detect()
+        if wanted is None or (site is not None and (wanted == self._settled or MANAGED not in _labels(site))):
+            return
+        detect = {"intervalSeconds": self._interval, **wanted}
+        key, _, value = MANAGED.partition("=")
+        body = {"metadata": {"name": DEFAULT, "labels": {key: value}}, "spec": {"detect": detect}}
+        try:
+            await self._client.apply(SITES, DEFAULT, body, force=False)
+            log.info("Site default applied", **detect)
+        except Conflict as error:
+            log.warning("Site default stays as somebody else wrote it", reason=str(error))
+        self._settled = wanted
 
     def _unobserved(self, site: Site) -> str:
         """Why no agent can be relied on; empty when one can."""
@@ -157,6 +177,10 @@ class Home:
             self._renewed = self._clock.monotonic()
         if (old and old.spec.holder_identity) != (new and new.spec.holder_identity):
             self._news.set()
+
+
+def _labels(site: Site) -> set[str]:
+    return {f"{key}={value}" for key, value in site.metadata.labels.items()}
 
 
 def _unzoned(seconds: float) -> str:

@@ -25,6 +25,7 @@ from homing.model.rrset import RRset
 from homing.operator.accounts import Accounts
 from homing.operator.domains import Domains
 from homing.operator.entry import ProviderId, Which
+from homing.operator.esddns import Esddns, ReadConfig
 from homing.operator.home import CONFIG_MAP, Home
 from homing.operator.own import OwnAdapter
 from homing.operator.providers import COOLDOWN, Found, Providers
@@ -65,6 +66,8 @@ class Options:
     strato_server: str = ""
     strato_cooldown: float = COOLDOWN
     gandi_server: str = ""
+    esddns: ReadConfig | None = None
+    """Reads ESDDNS's ConfigMap of the own namespace, where that is cared for; None leaves it alone."""
     lease: str = LEASE
     lease_duration: float = LEASE_DURATION
     interval: int = 300
@@ -167,7 +170,13 @@ class Term:
         component = COMPONENT if zones is None else ZONES_COMPONENT
         self.recorder = Recorder(client, clock=clock, chance=chance, component=component)
         self.world = World(
-            client, clock=clock, chance=chance, changed=self._world_changed, areas=options.areas, ips=options.ips
+            client,
+            clock=clock,
+            chance=chance,
+            changed=self._world_changed,
+            areas=options.areas,
+            ips=options.ips,
+            namespaces=options.namespaces,
         )
 
         def mirror(resource: Resource[Any], on_change: Callable[[Key, Any, Any], None]) -> Mirror[Any]:
@@ -221,8 +230,18 @@ class Term:
             clock=clock,
         )
         self.domains.keep_lockouts = self._keep_lockouts
-        self._home = None
+        self._esddns: Esddns | None = None
+        self._home: Home | None = None
         if make is not None:
+            if options.esddns is not None and client.namespace in (options.namespaces or (client.namespace,)):
+                self._esddns = Esddns(
+                    client,
+                    options.esddns,
+                    recorder=self.recorder,
+                    clock=clock,
+                    chance=chance,
+                    read_anew=lambda: self._world_changed(DEFAULT),
+                )
             self._home = Home(
                 client,
                 self.world.sites,
@@ -232,6 +251,7 @@ class Term:
                 chance=chance,
                 config_map=options.config_map,
                 interval=options.interval,
+                detect=lambda: self._esddns.detect if self._esddns is not None else {},
                 heard=metrics.heard,
             )
 
@@ -245,6 +265,8 @@ class Term:
                 group.create_task(self.recorder.run())
                 if self._home is not None:
                     group.create_task(self._home.run())
+                if self._esddns is not None:
+                    group.create_task(self._esddns.run())
                 for seen in (*self._mirrors, self.world.sites):
                     with contextlib.suppress(TimeoutError):
                         patience = FIRST_LOOK if seen is self._strato_seen else None
@@ -341,6 +363,8 @@ class Term:
             if follows_nodes if what == NODES.plural else entry.site == what:
                 self.turns.wake(which)
         if what == DEFAULT:
+            if self._home is not None:
+                self._home.hurry()
             for family, address in self.world.addresses(DEFAULT).items():
                 self._metrics.wan_is(str(family), str(address))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_network
 
 from homing.effects.clock import Clock
@@ -42,14 +42,20 @@ class World:
         changed: Callable[[str], None],
         areas: str = AREAS,
         ips: str = IPS,
+        namespaces: Sequence[str] = (),
     ) -> None:
+        """``namespaces`` are those of the Services that Domains follow; none means all."""
         self._changed = changed
         self._areas = areas
         self._ips = ips
         self.sites = Mirror(client, SITES, clock=clock, chance=chance, on_change=self._site)
         self._nodes = Mirror(client, NODES, clock=clock, chance=chance, on_change=self._node)
-        self._services = Mirror(client, SERVICES, clock=clock, chance=chance, on_change=self._service)
-        self._slices = Mirror(client, ENDPOINT_SLICES, clock=clock, chance=chance, on_change=self._slice)
+        self._services = Mirror(
+            client, SERVICES, clock=clock, chance=chance, namespaces=namespaces, on_change=self._service
+        )
+        self._slices = Mirror(
+            client, ENDPOINT_SLICES, clock=clock, chance=chance, namespaces=namespaces, on_change=self._slice
+        )
         self._views: dict[str, NodeView] = {}
         self._of_service: dict[Key, dict[str, EndpointSlice]] = {}
         self._needed = asyncio.Event()
@@ -104,7 +110,7 @@ class World:
         return {key: ServiceView(balanced(service), hosts(self._of_service.get(key, {}).values()))}
 
     def _site(self, key: Key, old: Site | None, new: Site | None) -> None:
-        if new is None or old is None or site_addresses(old) != site_addresses(new):
+        if new is None or old is None or _said(old) != _said(new):
             self._changed(key[1])
 
     def _node(self, key: Key, _: Node | None, new: Node | None) -> None:
@@ -130,6 +136,10 @@ class World:
             self._changed(NODES.plural)
         if not slices:
             del self._of_service[key[0], name]
+
+
+def _said(site: Site) -> tuple[int, dict[Family, Address]]:
+    return site.metadata.generation, site_addresses(site)
 
 
 def site_addresses(site: Site) -> dict[Family, Address]:

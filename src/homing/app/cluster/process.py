@@ -13,6 +13,7 @@ from pathlib import Path
 from homing import __version__
 from homing.app.build import parse_listen
 from homing.app.cluster.detect import Detectors
+from homing.app.cluster.esddns import read_config_map
 from homing.app.cluster.metrics import ClusterMetrics, OperatorCollector
 from homing.app.cluster.settings import ClusterSettings
 from homing.effects.clock import Clock, SystemClock
@@ -67,6 +68,7 @@ async def _operator(settings: ClusterSettings) -> None:
                 areas=settings.areas_annotation,
                 ips=settings.ips_annotation,
                 strato_server=settings.strato_server,
+                esddns=read_config_map,
                 lease_duration=settings.lease_duration or LEASE_DURATION,
                 strato_cooldown=settings.strato_cooldown,
                 gandi_server=settings.gandi_server,
