@@ -113,7 +113,7 @@ def test_a_leader_cut_off_from_the_api_server_stops_before_another_starts(
     names = range(1, 25)
     port = world.gandi.endpoints[0].port
     server = {"server": f"http://127.0.0.1:{port}/v5/livedns", "domain": "example.org"}
-    kube.gandi(world, gandi=server, rateLimit={"requestsPerMinute": 400})
+    kube.gandi(world, gandi=server, rateLimit={"requestsPerMinute": 600})
     with Relay(port) as own:
         env = {"http_proxy": f"http://127.0.0.1:{own.port}"}
         kubeconfig = kube.cluster.kubeconfig(server=relay.server)
@@ -121,9 +121,11 @@ def test_a_leader_cut_off_from_the_api_server_stops_before_another_starts(
             until(lambda: kube.lease()[0] == "first", 15, "the first leader")
             with operator(kube, tmp_path, None, "--identity", "second") as second:
                 stand_by(second)
-                for number in names:
+                for number in names[:3]:
                     kube.domain(f"d{number}", f"d{number}.example.org", static(number))
                 until(lambda: len(writes(world)) >= 3, 10, "the first writes")
+                for number in names[3:]:
+                    kube.domain(f"d{number}", f"d{number}.example.org", static(number))
                 relay.black_hole()
                 cut = time.time()
                 until(lambda: kube.lease()[0] == "second", LEASE + 5, "the second leader")

@@ -23,7 +23,7 @@ Cost = Callable[[Name, NameChange | None], int]
 
 
 class Gate:
-    """A provider behind a gate. ``fence`` raises NotLeading when nothing may be written any more."""
+    """A provider behind a gate. ``fence`` raises NotLeading when nothing may be asked any more."""
 
     def __init__(
         self,
@@ -58,9 +58,10 @@ class Gate:
         return self._provider.fingerprint(name, salt)
 
     async def read(self, name: Name) -> tuple[RRset, ...]:
-        """Read when it is this request's turn."""
+        """Read when it is this request's turn, and only while leading: who leads next spends the same rate."""
         async with self._gate:
             await self._admit(name)
+            self._fence()
             return await self._provider.read(name)
 
     async def apply(self, change: NameChange) -> None:
