@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 
@@ -38,12 +39,13 @@ class Secrets:
         self._client = client
         self._metadata = metadata
         self._values: dict[tuple[str, str], _Value] = {}
+        self._reading: dict[tuple[str, str], asyncio.Task[_Value]] = {}
 
     async def fetch(self, namespace: str, name: str, key: str) -> None:
         """Make sure that the value in hand is that of now. Raises Unready and KubeError."""
-        known, meta = self._values.get((namespace, name)), self._metadata.get((namespace, name))
-        if known is None or meta is None or meta.metadata.resource_version != known.version:
-            known = await self._read(namespace, name)
+        known = self._values.get((namespace, name))
+        if known is None or not self._is_current(namespace, name, known):
+            known = await self._shared(namespace, name)
         if key not in known.data:
             keys = ", ".join(sorted(known.data)) or "none"
             raise Unready(
@@ -71,6 +73,29 @@ class Secrets:
     def forget(self, namespace: str, name: str) -> None:
         """A Secret is gone."""
         self._values.pop((namespace, name), None)
+
+    def _is_current(self, namespace: str, name: str, known: _Value) -> bool:
+        meta = self._metadata.get((namespace, name))
+        return meta is not None and meta.metadata.resource_version == known.version
+
+    async def _shared(self, namespace: str, name: str) -> _Value:
+        """Read a Secret, once for all who ask meanwhile: at a start that is every Domain there is."""
+        key = (namespace, name)
+        under_way = self._reading.get(key)
+        if under_way is not None:
+            known = await asyncio.shield(under_way)
+            if self._is_current(namespace, name, known):
+                return known  # else it changed while it was read; a reading that began since is new enough
+        reading = self._reading.get(key)
+        if reading is None:
+            reading = self._reading[key] = asyncio.create_task(self._read(namespace, name))
+            reading.add_done_callback(lambda done: self._was_read(key, done))
+        return await asyncio.shield(reading)
+
+    def _was_read(self, key: tuple[str, str], done: asyncio.Task[_Value]) -> None:
+        del self._reading[key]
+        if not done.cancelled():
+            done.exception()  # whoever waits for it has it; nobody may be left to
 
     async def _read(self, namespace: str, name: str) -> _Value:
         try:
