@@ -68,8 +68,9 @@ bench-cluster: $(DEV) controlplane ## the operator with 1,000 Domains on a real 
 	@tests/install-peers
 	@$(BIN)/python -m bench.run cluster $(ARGS)
 
-soak: $(DEV) ## a million broken packets, and ten minutes of queries at full rate while the zone changes: no wrong answer, none lost, memory level
+soak: $(DEV) controlplane ## long loads: a million broken packets, ten minutes of queries at full rate while the zone changes, 1,000 Domains at once, a minute of cut watches
 	@HOMING_FUZZ_PACKETS=1000000 $(BIN)/pytest -q tests/dns/test_fuzz.py tests/dns/test_fuzz_fast.py
+	@HOMING_CROWD=1000 HOMING_FAULT_SECONDS=60 $(BIN)/pytest -q tests/operator/test_crowd.py tests/operator/test_faults.py -k "crowd or every_two_seconds"
 	@$(BIN)/python -m bench.dns.soak $(ARGS)
 
 controlplane: $(DEV) ## build the Kubernetes control plane of the tests from source, once (some minutes, needs Go)
