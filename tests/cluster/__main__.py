@@ -89,10 +89,12 @@ def _run(given: argparse.Namespace) -> None:
 def _guide(plane: ControlPlane, house: House, export: str, examples: Path) -> str:
     server = house.accounts.knot
     look = f"  dig @{server.ipv4} -p {server.port} home.{server.zone} +short\n" if server is not None else ""
+    look += f"  dig @127.0.0.1 -p {house.dns_port} home.example.com +short\n"
     knot = f"  Knot         {server.ipv4}:{server.port}, zone {server.zone}\n" if server is not None else ""
     return f"""
   Kubernetes   {plane.server}
   operator     http://127.0.0.1:{house.operator_port}/metrics
+  DNS          127.0.0.1:{house.dns_port}, for the Zones
 {knot}  stand-ins    of Strato, Gandi, STUN and check services; the WAN addresses are {" and ".join(house.wan)}
   logs         {plane.folder}/*.log
 

@@ -1,4 +1,4 @@
-"""The house of ``make cluster``: what Homing asks and where it publishes, on loopback, and the operator itself.
+"""The house of ``make cluster``: what Homing asks and where it publishes, on loopback, the operator and the DNS server.
 
 Composition only. Accounts, keys, the zone and Knot's port are those that the examples name, so that they can be
 applied as they are.
@@ -98,8 +98,12 @@ class House:
         self._hosts = ["127.0.0.1", "[::1]"] if has_ipv6_loopback() else ["127.0.0.1"]
         self.wan = WAN[: len(self._hosts)]
         """The first WAN addresses, of the families that loopback has here."""
-        self._stun, self._check, self._strato, self._gandi, self.operator_port = free_ports(5)
-        self.parts = {"stand-ins": self._standins(), "operator": self._operator(kubeconfig)}
+        self._stun, self._check, self._strato, self._gandi, self.operator_port, self.dns_port = free_ports(6)
+        self.parts = {
+            "stand-ins": self._standins(),
+            "operator": self._operator(kubeconfig),
+            "dns": self._dns(kubeconfig),
+        }
         """Its processes by their names."""
         if self.accounts.knot is not None:
             self.parts["knot"] = self._knot(self.accounts.knot)
@@ -116,7 +120,9 @@ class House:
             self._until("stand-ins", lambda: "ready" in self.parts["stand-ins"].tail())
             self._plane.apply(yaml.safe_dump(self._site()))
             self.parts["operator"].start()
+            self.parts["dns"].start()
             self._until("operator", self._operator_is_ready)
+            self._until("dns", lambda: "(UDP and TCP)" in self.parts["dns"].tail())
             self._stack = stack.pop_all()
         return self
 
@@ -152,6 +158,11 @@ class House:
         flags += [f"--strato-server=http://127.0.0.1:{self._strato}/nic/update", f"--strato-cooldown={STRATO_COOLDOWN}"]
         flags += [f"--gandi-server=http://127.0.0.1:{self._gandi}/v5/livedns"]
         return self._process("operator", sys.executable, "-m", "homing", "operator", *flags)
+
+    def _dns(self, kubeconfig: Path) -> Process:
+        flags = [f"--kubeconfig={kubeconfig}", "--bind=127.0.0.1", f"--port={self.dns_port}", "--workers=1"]
+        shutil.rmtree(self.folder / "zones", ignore_errors=True)
+        return self._process("dns", sys.executable, "-m", "homing", "dns", *flags, f"--state={self.folder / 'zones'}")
 
     def _knot(self, server: DnsServer) -> Process:
         program = shutil.which("knotd", path=search_path())

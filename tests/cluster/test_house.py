@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -69,33 +70,33 @@ class Tried:
         return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=30).stdout
 
     def domains(self) -> dict[str, dict[str, Any]]:
-        """The Domains of both kinds by name; the built-in zone's wait for ``homing dns``."""
+        """The Domains of both kinds by name."""
         found = json.loads(self.kubectl("get", "domains.homing.dev,domains.dyndns.contrib.strato.com", "-o", "json"))
-        domains = {item["metadata"]["name"]: item for item in found["items"]}
-        return {
-            name: item for name, item in domains.items() if item["spec"].get("providerRef", {}).get("name") != "zone"
-        }
+        return {item["metadata"]["name"]: item for item in found["items"]}
 
     def move(self, *addresses: str) -> str:
         """What ``make move`` prints."""
         command = [sys.executable, "-m", "tests.cluster.move", "--state", str(self.state), *addresses]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
-    def dig(self, name: str) -> set[str]:
-        """What Knot answers."""
-        command = ["dig", "+short", "+time=1", "+tries=1", "@127.0.0.1", "-p", str(self.knot_port), name]
+    def dig(self, name: str, port: int) -> set[str]:
+        """What a server answers."""
+        command = ["dig", "+short", "+time=1", "+tries=1", "@127.0.0.1", "-p", str(port), name]
         both = [
             subprocess.run([*command, rtype], capture_output=True, text=True, check=False) for rtype in ("A", "AAAA")
         ]
         return {line for done in both for line in done.stdout.split()}
 
     def published(self) -> dict[str, set[str]]:
-        """The addresses that Strato, Gandi and Knot themselves have."""
+        """The addresses that Strato, Gandi, Knot and the built-in server themselves have."""
+        own = re.search(r"^  DNS +127.0.0.1:(\d+)", self.told, re.MULTILINE)
+        assert own is not None
         state = control.state(self.state / CONTROL)
         return {
             "strato": set(state["strato"]["published"]["www.example.de"]),
             "gandi": {value for item in state["gandi"]["records"] for value in item["values"]},
-            "knot": self.dig("home.example.net"),
+            "knot": self.dig("home.example.net", self.knot_port),
+            "zone": self.dig("home.example.com", int(own[1])),
         }
 
     def processes(self) -> list[str]:
@@ -129,16 +130,16 @@ def test_a_new_user_tries_it(tried: Tried) -> None:
     tried.wait()
     tried.kubectl("apply", "-f", str(tried.examples))
     until(lambda: all(_is_ready(item) for item in tried.domains().values()), READY_LIMIT, "every Domain Ready")
-    assert set(tried.domains()) == {"www-example-de", "www-example-org", "home-example-net"}
+    assert set(tried.domains()) == {"www-example-de", "www-example-org", "home-example-net", "home-example-com"}
     addresses = set(tried.move().splitlines()[0].split()[1:])
     assert addresses == set(WAN[: len(addresses)])
     moved = MOVED[: len(addresses)]
-    until(lambda: list(tried.published().values()) == [addresses] * 3, 5, "the first addresses at all three")
+    until(lambda: list(tried.published().values()) == [addresses] * 4, 5, "the first addresses at all four")
 
     assert tried.move(*moved).split() == ["WAN", *moved]
     began = time.monotonic()
-    until(lambda: list(tried.published().values()) == [set(moved)] * 3, FOLLOW_LIMIT, "the new addresses at all three")
-    sys.stdout.write(f"all three names followed after {time.monotonic() - began:.1f} s\n")
+    until(lambda: list(tried.published().values()) == [set(moved)] * 4, FOLLOW_LIMIT, "the new addresses at all four")
+    sys.stdout.write(f"all four names followed after {time.monotonic() - began:.1f} s\n")
 
     def shown() -> list[list[str]]:
         return [line.split() for line in tried.kubectl("get", "homing", "--no-headers").splitlines()]
@@ -146,7 +147,8 @@ def test_a_new_user_tries_it(tried: Tried) -> None:
     expected = json.dumps(moved, separators=(",", ":"))
     strato = ["domain.dyndns.contrib.strato.com/www-example-de", "www.example.de", MOVED[0], "Dynamic", "true"]
     until(lambda: strato in [row[:5] for row in shown()], 5, "Strato's row")
-    for name, fqdn in (("www-example-org", "www.example.org"), ("home-example-net", "home.example.net")):
+    for fqdn in ("www.example.org", "home.example.net", "home.example.com"):
+        name = fqdn.replace(".", "-")
         row = [f"domain.homing.dev/{name}", fqdn, expected, "WAN", "True", "Published"]
         until(lambda row=row: row in [each[:6] for each in shown()], 5, f"the row of {fqdn}")  # type: ignore[misc]
 
