@@ -56,6 +56,8 @@ class Checker:
         self._judge = Judge(damping)
         self._room = asyncio.Semaphore(at_once)
         self._tasks: dict[Target, asyncio.Task[None]] = {}
+        self._why: dict[Target, str] = {}
+        """Why the last probe failed, for when a witness makes it count."""
         self._left_out = 0
         self._told: set[str] = set()
         self._blind: set[Way] = set()
@@ -90,6 +92,7 @@ class Checker:
         self._judge.follow(wanted)
         for target in [target for target in self._tasks if target not in wanted]:
             self._tasks.pop(target).cancel()
+            self._why.pop(target, None)
         for target in wanted:
             if target not in self._tasks:
                 task = asyncio.create_task(self._watch(target))
@@ -123,20 +126,24 @@ class Checker:
                 self._tell_obstacle(target, outcome)
                 return
             case Result.SUCCESS:
+                self._why.pop(target, None)
                 turned = self._judge.succeeded(target, started, now)
             case _:
+                self._why[target] = outcome.why
                 turned = self._judge.failed(target, started, now)
         self._tell_sight(way_of(target))
         for other in turned:
-            self._tell_turn(other, outcome.why if other == target else "")
+            self._tell_turn(other)
             self._changed(other.address)
 
-    def _tell_turn(self, target: Target, why: str) -> None:
+    def _tell_turn(self, target: Target) -> None:
         health = self._judge.health(target)
         about = {"address": str(target.address), "check": str(target.check.probe)}
         match health:
             case Health.FAILING:
-                _log.warning("check failed, address left out", **about, failures=target.check.fall, why=why)
+                _log.warning(
+                    "check failed, address left out", **about, failures=target.check.fall, why=self._why.get(target, "")
+                )
             case Health.DAMPED:
                 _log.info("check succeeds, address stays out for a while since it turned too often", **about)
             case Health.HEALTHY:
