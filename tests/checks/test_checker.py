@@ -23,7 +23,7 @@ A, B, C = (Target(ip_address(f"192.0.2.{host}"), CHECK) for host in (1, 2, 3))
 class Wire:
     """A checker whose probes end as ``dead`` and ``results`` say, at once."""
 
-    def __init__(self, at_once: int = 256) -> None:
+    def __init__(self, at_once: int = 256, limit: int = 10_000) -> None:
         self.clock = ManualClock()
         self.registry = CollectorRegistry()
         self.dead: set[Address] = set()
@@ -34,7 +34,7 @@ class Wire:
         self.changes: list[Address] = []
         self.checker = Checker(
             self.probe, self.changes.append, clock=self.clock, chance=random.Random(1),
-            metrics=CheckMetrics(self.registry), at_once=at_once,
+            metrics=CheckMetrics(self.registry), at_once=at_once, limit=limit,
         )  # fmt: skip
 
     async def probe(self, target: Target) -> Outcome:
@@ -77,7 +77,9 @@ async def test_a_dead_address_turns_within_seconds_and_back(wire: Wire) -> None:
         await wire.clock.advance(8)
     assert wire.changes == [A.address]
     assert not wire.checker.healthy(A.address, CHECK)
+    assert not wire.checker.healthy(A.address)
     assert wire.checker.healthy(B.address, CHECK)
+    assert wire.checker.healthy(B.address)
     assert [(line["log_level"], line["address"], line["why"]) for line in logs] == [("warning", "192.0.2.1", "as told")]
     assert wire.metric("homing_check_unhealthy") == 1
     assert wire.metric("homing_check_probes_total", kind="tcp", result="timeout") >= 3
@@ -151,6 +153,19 @@ async def test_probes_at_a_time_are_bounded() -> None:
     await wire.checker.close()
 
 
+async def test_targets_beyond_the_limit_are_not_probed_and_that_is_told_once() -> None:
+    """They count as healthy; those that are probed already stay."""
+    wire = Wire(limit=2)
+    await wire.follow(B, C)
+    with capture_logs() as logs:
+        await wire.follow(A, B, C)
+        await wire.follow(A, B, C)
+    await wire.clock.advance(60)
+    assert {target for _, target in wire.sent} == {B, C}
+    assert [(line["log_level"], line["left_out"]) for line in logs] == [("warning", 1)]
+    await wire.checker.close()
+
+
 async def test_names_that_share_address_and_check_share_the_probes(wire: Wire) -> None:
     """One probe an interval, however often the target is named."""
     await wire.follow(A, Target(A.address, Check(Tcp(443), interval=2, timeout=1)), A)
@@ -174,7 +189,8 @@ async def test_a_new_spec_counts_at_once(wire: Wire) -> None:
     wire.sent.clear()
     await wire.clock.advance(20)
     assert wire.sent == []
-    assert wire.checker.healthy(A.address, quick)
+    assert wire.checker.healthy(A.address)
+    assert wire.changes == [A.address, A.address]
 
 
 async def test_what_cannot_be_sent_says_nothing_and_is_told_once(wire: Wire) -> None:

@@ -106,7 +106,7 @@ def test_new_figures_keep_what_is_known_and_a_new_probe_does_not() -> None:
     other = Target(A.address, Check(Http(443)))
     rounds.judge.follow([slower, other, B])
     assert (rounds.judge.health(slower), rounds.judge.health(other)) == (Health.FAILING, Health.HEALTHY)
-    assert rounds.judge.unhealthy == 1
+    assert list(rounds.judge.unhealthy) == [slower]
 
 
 def test_what_is_not_followed_is_healthy_and_its_late_results_change_nothing() -> None:
@@ -144,7 +144,7 @@ def test_who_is_out_failed_fall_times_while_another_answered(row: list[tuple[Tar
                 for begun in misses[out][-CHECK.fall :]:
                     assert any(way_of(w) == way_of(out) and w != out and at >= begun for w, at in successes)
         assert judge.health(SIX) is Health.HEALTHY  # the only one of its way
-    assert judge.unhealthy == sum(judge.health(target) is not Health.HEALTHY for target in TARGETS)
+    assert set(judge.unhealthy) == {target for target in TARGETS if judge.health(target) is not Health.HEALTHY}
 
 
 @settings(max_examples=200)

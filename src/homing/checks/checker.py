@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 
 from homing.checks.check import Check, Target, checkable
@@ -46,6 +46,7 @@ class Checker:
         damping: Damping | None = None,
         checkable: Callable[[Address], bool] = checkable,
         at_once: int = AT_ONCE,
+        limit: int = MAX_TARGETS,
     ) -> None:
         self._probe = probe
         self._changed = changed
@@ -53,6 +54,7 @@ class Checker:
         self._chance = chance
         self._metrics = metrics
         self._checkable = checkable
+        self._limit = limit
         self._judge = Judge(damping)
         self._room = asyncio.Semaphore(at_once)
         self._tasks: dict[Target, asyncio.Task[None]] = {}
@@ -61,34 +63,45 @@ class Checker:
         self._left_out = 0
         self._told: set[str] = set()
         self._blind: set[Way] = set()
-        metrics.watch(lambda: len(self._tasks), lambda: self._judge.unhealthy, lambda: self._judge.blind)
+        metrics.watch(lambda: len(self._tasks), lambda: len(self._judge.unhealthy), lambda: self._judge.blind)
 
     def health(self, target: Target) -> Health:
         """What is known of a target; HEALTHY when it is not followed, or was never probed."""
         return self._judge.health(target)
 
-    def healthy(self, address: Address, check: Check) -> bool:
-        """Whether an address is to be answered as far as this check goes (``health.answered`` knows more)."""
-        return self.health(Target(address, check)) is Health.HEALTHY
+    def healthy(self, address: Address, check: Check | None = None) -> bool:
+        """Whether an address is to be answered as far as this check goes, or all that are made of it.
+
+        ``health`` with ``answered`` knows more: a damped address is still better than one that fails.
+        """
+        if check is not None:
+            return self.health(Target(address, check)) is Health.HEALTHY
+        return all(target.address != address for target in self._judge.unhealthy)
 
     def follow(self, targets: Iterable[Target], own: Sequence[Network] = ()) -> None:
         """Have exactly these targets, at once. Addresses of ``own``, the Site this runs in, are not probed.
 
         From inside a Site its own WAN address is reached by hairpin NAT, or not at all, whatever the world sees. What
-        is left out here counts as healthy, and ``changed`` is not called for it.
+        is not probed counts as healthy; ``changed`` is called soon, not from in here, where that is news.
         """
         wanted = {
             target: None
             for target in targets
-            if self._checkable(target.address) and not within(target.address, own)
+            if (target in self._tasks or self._checkable(target.address)) and not within(target.address, own)
         }  # fmt: skip
-        excess = len(wanted) - MAX_TARGETS
+        excess = len(wanted) - self._limit
         if excess > 0:
             kept = [target for target in wanted if target in self._tasks]
-            wanted = dict.fromkeys([*kept, *wanted][:MAX_TARGETS])
+            wanted = dict.fromkeys([*kept, *wanted][: self._limit])
         if excess > 0 and not self._left_out:
-            _log.warning("too many targets, the rest counts as healthy", limit=MAX_TARGETS, left_out=excess)
+            _log.warning("too many targets, the rest counts as healthy", limit=self._limit, left_out=excess)
         self._left_out = max(excess, 0)
+        before = {target.address for target in self._judge.unhealthy}
+        self._have(wanted)
+        for address in before - {target.address for target in self._judge.unhealthy}:
+            asyncio.get_running_loop().call_soon(self._changed, address)
+
+    def _have(self, wanted: Collection[Target]) -> None:
         self._judge.follow(wanted)
         for target in [target for target in self._tasks if target not in wanted]:
             self._tasks.pop(target).cancel()
@@ -102,7 +115,7 @@ class Checker:
     async def close(self) -> None:
         """End all probes."""
         tasks = list(self._tasks.values())
-        self.follow(())
+        self._have(())
         await asyncio.gather(*tasks, return_exceptions=True)
         self._metrics.watch(lambda: 0, lambda: 0, lambda: 0)
 

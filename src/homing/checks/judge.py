@@ -9,7 +9,7 @@ Pure: no event loop, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from homing.checks.check import Probe, Target
@@ -69,11 +69,12 @@ class Judge:
         self._damping = damping or Damping()
         self._entries: dict[Target, _Entry] = {}
         self._sights: dict[Way, _Sight] = {}
+        self._out: dict[Target, None] = {}
 
     @property
-    def unhealthy(self) -> int:
-        """How many targets are failing or damped."""
-        return sum(entry.state.health is not Health.HEALTHY for entry in self._entries.values())
+    def unhealthy(self) -> Collection[Target]:
+        """The targets that are failing or damped."""
+        return self._out.keys()
 
     @property
     def blind(self) -> int:
@@ -100,6 +101,7 @@ class Judge:
             if target not in self._entries:
                 state = known.get((target.address, target.check.probe), State())
                 self._entries[target] = _Entry(state.interrupted())
+                self._list(target, state)
                 self._sights.setdefault(way_of(target), _Sight()).members += 1
 
     def succeeded(self, target: Target, started: float, now: float) -> list[Target]:
@@ -143,10 +145,16 @@ class Judge:
         del sight.waiting[target]
         return self._turn(target, entry, entry.state.failed(target.check, self._damping, now))
 
-    @staticmethod
-    def _turn(target: Target, entry: _Entry, state: State) -> list[Target]:
+    def _turn(self, target: Target, entry: _Entry, state: State) -> list[Target]:
         before, entry.state = entry.state, state
+        self._list(target, state)
         return [target] if state.health is not before.health else []
+
+    def _list(self, target: Target, state: State) -> None:
+        if state.health is Health.HEALTHY:
+            self._out.pop(target, None)
+        else:
+            self._out[target] = None
 
     @staticmethod
     def _note(entry: _Entry, sight: _Sight, *, missed: int) -> None:
@@ -155,6 +163,7 @@ class Judge:
 
     def _forget(self, target: Target) -> State:
         entry = self._entries.pop(target)
+        self._out.pop(target, None)
         sight = self._sights[way_of(target)]
         self._note(entry, sight, missed=0)
         sight.members -= 1
