@@ -208,6 +208,21 @@ async def test_what_cannot_be_sent_says_nothing_and_is_told_once(wire: Wire) -> 
     assert wire.metric("homing_check_probes_total", kind="icmp", result="impossible") > 50
 
 
+async def test_a_timeout_that_comes_late_says_nothing(wire: Wire) -> None:
+    """The process was frozen or starved, so it cannot know whether there was an answer."""
+    await wire.follow(A, B, C)
+    await wire.clock.advance(4)
+    wire.dead = {A.address, B.address}
+    wire.takes = CHECK.timeout + 0.5
+    with capture_logs() as logs:
+        await wire.clock.advance(60)
+    assert wire.changes == []
+    assert [line["why"] for line in logs] == ["too busy to notice answers in time"]
+    wire.takes = CHECK.timeout
+    await wire.clock.advance(20)
+    assert set(wire.changes) == wire.dead
+
+
 async def test_a_probe_that_breaks_makes_its_address_healthy(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of Homing never keeps a name from being answered; the other checks go on."""
     wire.dead = {A.address}

@@ -93,6 +93,17 @@ def test_a_failure_without_a_witness_breaks_the_row() -> None:
     assert rounds.go(1, B).failing == {A}
 
 
+def test_a_probe_that_could_not_be_made_breaks_the_row() -> None:
+    """And a failure that waited for a witness is not counted by a much later one."""
+    rounds = Rounds(A, B).go(2, B)
+    rounds.judge.skipped(A)
+    assert rounds.go(2, B).failing == set()
+    rounds.judge.failed(A, rounds.now, rounds.now)
+    rounds.judge.skipped(A)
+    rounds.judge.succeeded(B, rounds.now + 100, rounds.now + 100)
+    assert rounds.failing == set()
+
+
 def test_a_late_witness_counts() -> None:
     """Whether the other one is probed before or after the target in each interval does not matter."""
     assert Rounds(B, A).go(4, B).failing == {A}

@@ -23,6 +23,9 @@ AT_ONCE = 256
 MAX_TARGETS = 10_000
 """What lies beyond is not probed and counts as healthy."""
 
+LATE = 0.1
+"""Seconds by which a timeout may come late. Beyond, this process was held up, and the answer may lie in its socket."""
+
 _TOLD = 64
 """Obstacles on this machine that are told, each once."""
 
@@ -132,10 +135,13 @@ class Checker:
             due = max(due + check.interval, self._clock.monotonic())
 
     def _heard(self, target: Target, started: float, outcome: Outcome) -> None:
-        self._metrics.probed(target.check.probe.kind, outcome.result.value)
         now = self._clock.monotonic()
+        if outcome.result is Result.TIMEOUT and now - started > target.check.timeout + LATE:
+            outcome = Outcome(Result.IMPOSSIBLE, "too busy to notice answers in time")
+        self._metrics.probed(target.check.probe.kind, outcome.result.value)
         match outcome.result:
             case Result.IMPOSSIBLE:
+                self._judge.skipped(target)
                 self._tell_obstacle(target, outcome)
                 return
             case Result.SUCCESS:

@@ -136,6 +136,14 @@ class Judge:
         sight.waiting[target] = None
         return self._witness(target, sight, now)
 
+    def skipped(self, target: Target) -> None:
+        """Take a probe that could not be made: what comes next begins a new row."""
+        entry = self._entries.get(target)
+        if entry is not None:
+            entry.state = entry.state.interrupted()
+            entry.waits = None
+            self._sights[way_of(target)].waiting.pop(target, None)
+
     def _witness(self, target: Target, sight: _Sight, now: float) -> list[Target]:
         """Count the failure that waits, if another target answers."""
         entry = self._entries[target]
