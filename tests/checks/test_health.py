@@ -54,6 +54,12 @@ def test_a_target_that_turns_too_often_stays_out_until_it_was_calm() -> None:
     assert after("+", damped, start=30 + 300).health is Health.HEALTHY
 
 
+def test_a_damped_target_that_fails_again_stays_damped() -> None:
+    """Its penalty is above reuse, though one more turn does not bring it above suppress."""
+    damped = after("---++" * 3)
+    assert after("---++", damped, start=30 + 150).health is Health.DAMPED
+
+
 def test_turns_far_apart_are_forgotten() -> None:
     """A router that restarts each hour is not damped."""
     state = State()

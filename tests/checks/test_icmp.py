@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from homing.checks.icmp import is_reply
 from tests.lab.namespaces import Host, obstacle
 
 pytestmark = pytest.mark.lab
@@ -119,6 +120,23 @@ def lines(way: Way) -> Iterator[Lines]:
         process.terminate()
         process.wait()
         read.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "answer"),
+    [
+        (b"\0\0\xab\xcd\0\1\0\1" + b"t" * 16, True),
+        (b"\0\0\xab\xcd\0\1\0\1" + b"T" * 16, False),
+        (b"\0\0\xab\xcd\0\1\0\1" + b"t" * 15, False),
+        (b"\x08\0\xab\xcd\0\1\0\1" + b"t" * 16, False),
+        (b"\0\1\xab\xcd\0\1\0\1" + b"t" * 16, False),
+        (b"\0\0\xab", False),
+        (b"", False),
+    ],
+)
+def test_only_the_reply_with_the_token_of_the_request_counts(data: bytes, answer: bool) -> None:
+    """A spoofer has to guess 16 octets to keep a dead address answered."""
+    assert is_reply(data, 0, b"t" * 16) is answer
 
 
 @pytest.mark.parametrize(

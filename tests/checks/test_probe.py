@@ -106,6 +106,23 @@ async def test_tcp_is_a_connection(address: str) -> None:
         assert await result(Tcp(port), address=address) is Result.SUCCESS
 
 
+async def test_a_tcp_probe_ends_with_a_reset() -> None:
+    """Nothing of it stays in the tables of the machines between."""
+    ends: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def reads(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.read()
+        except ConnectionResetError:
+            ends.put_nowait(True)
+        else:
+            ends.put_nowait(False)
+
+    async with listening(reads) as port:
+        assert await result(Tcp(port)) is Result.SUCCESS
+        assert await asyncio.wait_for(ends.get(), 5)
+
+
 async def test_a_closed_port_refuses() -> None:
     """At once."""
     port = free_port()

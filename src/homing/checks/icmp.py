@@ -38,10 +38,14 @@ async def echo(address: Address) -> None:
             data = await loop.sock_recv(sock, 2048)
             if raw and address.version == 4:
                 data = data[(data[0] & 15) * 4 :] if data else data
-            # With ping sockets the kernel chooses the identifier and has compared it.
-            if len(data) >= _HEAD.size and data[0] == reply and data[1] == 0 and data[_HEAD.size :] == token:
+            if is_reply(data, reply, token):
                 return
         raise ConnectionError("strange packets instead of a reply")
+
+
+def is_reply(data: bytes, kind: int, token: bytes) -> bool:
+    """Whether an ICMP message is the reply to the request that held this token; identifiers are the kernel's matter."""
+    return len(data) >= _HEAD.size and data[0] == kind and data[1] == 0 and data[_HEAD.size :] == token
 
 
 def _open(version: int) -> tuple[socket.socket, bool]:
