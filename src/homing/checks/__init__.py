@@ -1,0 +1,30 @@
+"""Whether published addresses work: probes from here, and what they say about each address.
+
+What belongs here: the checks themselves, when they run, and what a row of results means. What never does: zones, nodes,
+the kinds of Kubernetes; who asks for a check makes ``Target`` values and is told of turns.
+
+Pure, without I/O: ``check``, ``health``, ``judge``. What answers go by is ``health.answered``.
+"""
+
+from homing.checks.check import Check, Http, Icmp, Probe, Target, Tcp
+from homing.checks.checker import Checker
+from homing.checks.health import Damping, Health, answered
+from homing.checks.metrics import CheckMetrics
+from homing.checks.probe import NetworkProbe, Outcome, Result
+
+__all__ = [
+    "Check",
+    "CheckMetrics",
+    "Checker",
+    "Damping",
+    "Health",
+    "Http",
+    "Icmp",
+    "NetworkProbe",
+    "Outcome",
+    "Probe",
+    "Result",
+    "Target",
+    "Tcp",
+    "answered",
+]
