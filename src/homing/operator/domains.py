@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -18,7 +21,7 @@ from homing.model.address import Network
 from homing.model.lockout import Lockout
 from homing.model.name import Name
 from homing.model.rrset import FAMILIES, RRset
-from homing.operator.accounts import LOCKOUTS, learn_lockouts, lockouts_in, lockouts_text
+from homing.operator.accounts import LOCKOUTS, MAX_LOCKOUTS, latest, learn_lockouts, lockouts_in, lockouts_text
 from homing.operator.claims import Claim, Claims
 from homing.operator.entry import Entry, ProviderId, Report, Told, Unready, Which
 from homing.operator.leaving import Leaving
@@ -43,6 +46,16 @@ LATER = 0.1
 
 WAITS_FOR = 60.0
 """Seconds until a Domain that cannot be published is looked at again, should the change that mends it go unseen."""
+
+
+ENDING = 60.0
+"""Seconds that a turn under way has left when its Domain is deleted; a request takes no longer."""
+
+MAX_REQUESTS, OLD = 10_000, 3600.0
+"""Names of which is known when they were last asked for; beyond, those older than so many seconds are forgotten."""
+
+_turning: ContextVar[Which | None] = ContextVar("turning", default=None)
+"""The Domain that has its turn in this task."""
 
 
 class Adapter(Protocol):
@@ -116,8 +129,10 @@ class Domains:
         self._claims = Claims()
         self._kept: dict[Which, _Kept] = {}
         self._written: dict[Which, tuple[str, dict[str, Any]]] = {}
-        self._unkept: set[Which] = set()
-        self._leaving = Leaving(providers, memory, client=client, clock=clock, chance=chance)
+        self._unkept: set[tuple[Which, ProviderId]] = set()
+        self._holding: dict[ProviderId, set[Which]] = {}
+        self._under_way: dict[Which, asyncio.Timeout] = {}
+        self._leaving = Leaving(providers, memory, rival=self._rival, clock=clock, chance=chance)
 
     def changed(self, which: Which, found: Any | None) -> None:
         """A Domain is there, has changed, or is gone."""
@@ -128,8 +143,14 @@ class Domains:
         entry = self._adapters[which.kind].entry(found)
         self.entries[which] = entry
         if before is None and entry.lockouts:
-            learn_lockouts(self._memory, lockouts_in(entry.provider, entry.lockouts))
+            now = self._clock.time()
+            learn_lockouts(self._memory, lockouts_in(entry.provider, entry.name, entry.lockouts, now))
+        if before is not None and before.provider != entry.provider:
+            self._left(before.provider)
         self.claim(which)
+        if entry.deleted and not (before and before.deleted) and which in self._under_way:
+            # Longer than any request takes: only who waits for a turn at the provider waits no more.
+            self._under_way[which].reschedule(asyncio.get_running_loop().time() + ENDING)
         if before is None or _matters(before, entry):
             self._wake(which)
 
@@ -168,15 +189,11 @@ class Domains:
         entry = self.entries.get(which)
         if entry is None:
             return None
-        provider = self._providers.find(entry)
-        if not self._ours(provider):
-            return None
+        _turning.set(which)
         try:
-            if entry.deleted:
-                return await self._leave(entry)
-            await self._finalize(entry)
-            await self._move(entry)
-            report = await self._publish(entry, provider)
+            if not self._ours(self._providers.find(entry)):
+                return await self._let_go(entry)
+            return await self._turn(entry)
         except NotFound:
             return None
         except Conflict:
@@ -184,7 +201,40 @@ class Domains:
         except KubeError as error:
             log.warning("turn put off", domain=str(which), reason=str(error))
             return STATUS_AGAIN
+        finally:
+            now = self.entries.get(which)
+            if now is None or now.ref.uid != entry.ref.uid:  # deleted, perhaps made anew, while it had its turn
+                self._drop(which)
+                self._forget_record(entry.provider.key, entry.name)
+
+    async def _turn(self, entry: Entry) -> float | None:
+        if entry.deleted:
+            return await self._leave(entry)
+        try:
+            async with asyncio.timeout(None) as limit:
+                self._under_way[entry.which] = limit
+                await self._finalize(entry)
+                await self._move(entry)
+                report = await self._publish(entry, self._providers.find(entry))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return 0.0  # it is being deleted
+        finally:
+            self._under_way.pop(entry.which, None)
         return await self._report(entry, report)
+
+    async def _let_go(self, entry: Entry) -> float | None:
+        """Whoever publishes a name in an own zone may not be running: a Domain that is deleted does not wait for it."""
+        if not self._ours(None) or not entry.deleted or FINALIZER not in entry.finalizers:
+            return None
+        left = self._leaving.patience(entry) + ENDING
+        if left > 0:
+            return left
+        told = f"{entry.name.text} at {entry.provider} is left to `homing dns`, which did not remove it in time"
+        self._tell(entry, Told("retained", told, warning=True))
+        await self._set_finalizers(entry, [item for item in entry.finalizers if item != FINALIZER])
+        return None
 
     async def _publish(self, entry: Entry, provider: Found | None) -> Report:
         """Judge, then have the name's turn."""
@@ -206,12 +256,28 @@ class Domains:
             state.hurry()
         locks, error = self._locks(found.id), state.error
         turn = await reconciler.turn(self._view(entry), accept=entry.accept)
-        if self._locks(found.id) != locks:
-            self._unkept.add(entry.which)
-        if entry.which in self._unkept:  # they outlive this process before anything else is told (law 8)
-            await self._keep(entry, found.id)
-            self._unkept.discard(entry.which)
+        await self._keep_changed(entry, found.id, locks)
+        self._count(entry, found, held=bool(state.held))
         return self._judged(entry, found, reconciler, turn, error)
+
+    async def _keep_changed(self, entry: Entry, provider: ProviderId, before: list[Lockout]) -> None:
+        """Lockouts outlive this process before anything else is told (law 8)."""
+        now = self._locks(provider)
+        if now != before:
+            self._unkept.add((entry.which, provider))
+            if len(now) > MAX_LOCKOUTS:
+                forgotten = set(now) - set(latest(now))
+                self._memory.lockouts = [one for one in self._memory.lockouts if one not in forgotten]
+        if (entry.which, provider) in self._unkept:
+            await self._keep(entry, provider)
+            self._unkept.discard((entry.which, provider))
+
+    def _count(self, entry: Entry, found: Found, *, held: bool) -> None:
+        """Figures of a provider are those of all its Domains; each reconciler knows its own only."""
+        holding = self._holding.setdefault(found.id, set())
+        (holding.add if held else holding.discard)(entry.which)
+        self._metrics.held.labels(found.id.key).set(len(holding))
+        self._metrics.lockouts.labels(found.id.key).set(len(self._locks(found.id)))
 
     def _judge(self, entry: Entry, provider: Found | None) -> Found:
         """Whether this Domain may be published at all. Raises Unready."""
@@ -235,6 +301,7 @@ class Domains:
         same = (
             before is not None and before.found.id == entry.provider and before.reconciler.names[0].name == entry.name
         )
+        now = self._clock.time()
         if not same and known.provider == entry.provider and known.fqdn == entry.name.text:
             for item in known.rrsets(entry.name, entry.ttl):
                 self._memory.published.setdefault((publisher.name, *item.key), item)
@@ -246,14 +313,14 @@ class Domains:
             old = before.reconciler.states[entry.name]
             state.last_read, state.last_sync = old.last_read, old.last_sync
         elif known.synced:
-            state.last_read = state.last_sync = known.last_sync
+            state.last_read = state.last_sync = min(known.last_sync, now)
             if known.last_attempt and publisher.traits.cooldown:
-                self._memory.requests.setdefault((publisher.name, entry.name), known.last_attempt)
+                self._memory.requests.setdefault((publisher.name, entry.name), min(known.last_attempt, now))
         return reconciler
 
     def _judged(self, entry: Entry, found: Found, reconciler: Reconciler, turn: Turn, error: str) -> Report:
         """What came of a turn."""
-        now, state = self._clock.time(), reconciler.states[entry.name]
+        now, state, last = self._clock.time(), reconciler.states[entry.name], self._last(entry)
         word, sentence = reconciler.status(reconciler.names[0])
         told = [Told("updated" if one.ok else "failed", one.detail, not one.ok) for one in turn.outcomes]
         if not told and state.error and state.error != error:
@@ -276,14 +343,14 @@ class Domains:
             ready=word == "in-sync",
             reason=_REASONS[word],
             message=sentence or _of(published, found),
-            addresses=published or entry.known.addresses,
+            addresses=published or last.addresses,
             ttl=reconciler.names[0].ttl,
-            published_at=found.id if published else entry.known.provider,
+            published_at=found.id if published else last.published_at,
             synced=word == "in-sync",
             ok=None if word in ("held", "locked") and not tried else word == "in-sync",
             locked=sentence if word == "locked" else "",
-            last_sync=state.last_sync or entry.known.last_sync,
-            last_attempt=self._memory.requests.get((reconciler.provider.name, entry.name), entry.known.last_attempt),
+            last_sync=min(state.last_sync or last.last_sync, now),
+            last_attempt=self._memory.requests.get((reconciler.provider.name, entry.name), min(last.last_attempt, now)),
             next_at=next_at,
             retries=state.retry.failures,
             told=tuple(told),
@@ -297,17 +364,17 @@ class Domains:
         if provider.kind != STRATO:
             await self.keep_lockouts(provider)
             return
-        body = {"metadata": {"annotations": {LOCKOUTS: lockouts_text(self._memory, provider)}}}
+        body = {"metadata": {"annotations": {LOCKOUTS: lockouts_text(self._memory, provider, entry.name)}}}
         await self._client.patch(
             self._adapters[entry.which.kind].resource, entry.which.name, body, entry.which.namespace
         )
 
     def happened(self, event: Event) -> None:
         """Something worth telling happened to a name."""
-        if event.kind == "drift":
-            for which, kept in self._kept.items():
-                if kept.reconciler.names[0].name.text == event.subject:
-                    self._tell(self.entries[which], Told("drift", event.detail, warning=True))
+        which = _turning.get()
+        entry = self.entries.get(which) if which is not None else None
+        if event.kind == "drift" and entry is not None and entry.name.text == event.subject:
+            self._tell(entry, Told("drift", event.detail, warning=True))
 
     def _unready(self, entry: Entry, problem: Unready) -> Report:
         known, now = self._last(entry), self._clock.time()
@@ -328,10 +395,10 @@ class Domains:
         )
 
     def _last(self, entry: Entry) -> Report:
-        known = entry.known
+        known, now = entry.known, self._clock.time()
         return self.reports.get(entry.which) or Report(
             0.0, False, "", "", known.addresses, known.ttl, known.provider, False, None,
-            last_sync=known.last_sync, last_attempt=known.last_attempt, retries=known.retries,
+            last_sync=min(known.last_sync, now), last_attempt=min(known.last_attempt, now), retries=known.retries,
         )  # fmt: skip
 
     async def _report(self, entry: Entry, report: Report) -> float | None:
@@ -379,10 +446,28 @@ class Domains:
         if last.published_at is None or not last.addresses or name is None:
             return
         if (name, last.published_at) != (entry.name, entry.provider):
-            told = await self._leaving.leave(entry, name, last.published_at, last)
-            self._tell(entry, told)
+            if name != entry.name or self._realm(last.published_at) != self._realm(entry.provider):
+                locks = self._locks(last.published_at)
+                self._tell(entry, await self._leaving.leave(entry, name, last.published_at, last))
+                await self._keep_changed(entry, last.published_at, locks)
+            # else it is one record, that goes on under another account
             self.reports[entry.which] = replace(last, addresses=(), published_at=None)
-            self._kept.pop(entry.which, None)
+            self._drop_kept(entry.which)
+
+    def _realm(self, provider: ProviderId) -> str | None:
+        found = self._providers.object(provider)
+        return found.realm if found is not None else None
+
+    def _rival(self, entry: Entry, name: Name, found: Found) -> Which | None:
+        """Another Domain that may publish a name where this one wants it removed, paused ones too."""
+        for which, other in self.entries.items():
+            if which != entry.which and other.name == name and not other.problem and not other.deleted:
+                place = self._providers.find(other)
+                if place is not None and place.realm == found.realm:
+                    with contextlib.suppress(Unready):
+                        self._providers.allowed(place, other)
+                        return which
+        return None
 
     def _place(self, entry: Entry) -> Name | None:
         kept = self._kept.get(entry.which)
@@ -395,9 +480,10 @@ class Domains:
         if FINALIZER not in entry.finalizers:
             return None
         last = self._last(entry)
-        if last.published_at is not None and last.addresses and not any(self._claims.rivals(entry.which)):
-            name = self._place(entry) or entry.name
+        if last.published_at is not None and last.addresses:
+            name, locks = self._place(entry) or entry.name, self._locks(last.published_at)
             told = await self._leaving.leave(entry, name, last.published_at, last)
+            await self._keep_changed(entry, last.published_at, locks)
             if told is None:
                 return self._leaving.pause(entry)
             self._tell(entry, told)
@@ -411,18 +497,48 @@ class Domains:
             self._recorder.event(entry.ref, kind, reason, told.message, "Reconcile")
 
     def _forget(self, which: Which) -> None:
-        self.entries.pop(which, None)
-        self.reports.pop(which, None)
-        self._written.pop(which, None)
-        self._unkept.discard(which)
-        kept = self._kept.pop(which, None)
-        if kept is not None:
-            spec = kept.reconciler.names[0]
-            for key in [key for key in self._memory.published if key[:2] == spec.key]:
-                del self._memory.published[key]
-            self._metrics.in_sync.remove_by_labels({"fqdn": spec.name.text, "provider": spec.provider})
+        entry = self.entries.pop(which, None)
+        self._drop(which)
         for rival in self._claims.put(which, None):
             self._wake(rival)
+        if entry is not None:
+            self._leaving.forget(entry.ref.uid)
+            self._left(entry.provider)
+
+    def _drop(self, which: Which) -> None:
+        """Forget what was learnt of a Domain: it is gone, or another has its name now."""
+        self.reports.pop(which, None)
+        self._written.pop(which, None)
+        self._unkept = {one for one in self._unkept if one[0] != which}
+        self._drop_kept(which)
+
+    def _drop_kept(self, which: Which) -> None:
+        kept = self._kept.pop(which, None)
+        if kept is not None:
+            self._forget_record(*kept.reconciler.names[0].key)
+            self._holding.get(kept.found.id, set()).discard(which)
+
+    def _forget_record(self, provider: str, name: Name) -> None:
+        for rtype in FAMILIES:
+            self._memory.published.pop((provider, name, rtype), None)
+        self._memory.accounts.pop((provider, name), None)
+        self._metrics.in_sync.remove_by_labels({"fqdn": name.text, "provider": provider})
+
+    def _left(self, provider: ProviderId) -> None:
+        """A Domain left a provider; an account that only Domains bring along goes with the last of them."""
+        if provider.kind == STRATO and not self.of_provider(provider):
+            self.forget_provider(provider)
+
+    def forget_provider(self, provider: ProviderId) -> None:
+        """A provider is gone, and its figures with it; its lockouts are kept, since it may come back."""
+        self._providers.forget(provider)
+        self._holding.pop(provider, None)
+        metrics = self._metrics
+        for figures in (metrics.updates, metrics.update_seconds, metrics.lockouts, metrics.held):
+            figures.remove_by_labels({"provider": provider.key})
+        if len(self._memory.requests) > MAX_REQUESTS:
+            old = self._clock.time() - OLD
+            self._memory.requests = {key: at for key, at in self._memory.requests.items() if at > old}
 
     def _locks(self, provider: ProviderId) -> list[Lockout]:
         return [one for one in self._memory.lockouts if one.provider == provider.key]

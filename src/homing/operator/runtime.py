@@ -24,7 +24,7 @@ from homing.model.name import Name
 from homing.model.rrset import RRset
 from homing.operator.accounts import Accounts
 from homing.operator.domains import Domains
-from homing.operator.entry import ProviderId, Which
+from homing.operator.entry import ProviderId, Unready, Which
 from homing.operator.esddns import Esddns, ReadConfig
 from homing.operator.home import CONFIG_MAP, Home
 from homing.operator.own import OwnAdapter
@@ -295,8 +295,12 @@ class Term:
         for entry in sorted(self.domains.entries.values(), key=lambda entry: entry.age):
             where = self._providers.object(entry.known.provider) if entry.known.provider is not None else None
             name = self.domains.published_name(entry)
-            if where is not None and where.type == "zone" and name is not None and name.is_within(origin):
-                for item in entry.known.rrsets(name, entry.ttl):
+            if where is None or where.type != "zone" or name is None or not name.is_within(origin):
+                continue
+            # A status may be forged: what it says is held to what its Domain asks for and may publish.
+            with contextlib.suppress(Unready):
+                self._providers.allowed(where, entry, name)
+                for item in entry.known.rrsets(name, entry.ttl) if name == entry.name else ():
                     found.setdefault(item.key, item)
         return list(found.values())
 
@@ -338,6 +342,8 @@ class Term:
         if old is not None and new is not None and old.metadata.generation == new.metadata.generation:
             return  # our own status is no news
         self._accounts.learn(which, new)
+        if new is None:
+            self.domains.forget_provider(which)
         if not self._serves_zones:
             self.turns.wake(which)
         for domain in self.domains.of_provider(which):
