@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -321,6 +321,7 @@ async def test_a_site_that_the_api_server_takes_ends_no_term(
         ),
     )
 )
+@example(data={"dns.ini": "[WANIPState]\nip_check_services = " + "[" * 50_000})
 @MANY
 def test_a_config_map_of_any_content_is_read_or_refused(data: dict[str, str]) -> None:
     """Nothing but ConfigError comes out of it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from homing.effects.clock import Clock, wait_until
 from homing.effects.log import get_logger
-from homing.errors import Conflict, KubeError
+from homing.errors import Conflict, Invalid, KubeError
 from homing.kube.client import KubeClient
 from homing.kube.kinds import SITES
 from homing.kube.kinds.site import Site
@@ -149,14 +149,21 @@ class Home:
         if wanted is None or (site is not None and (wanted == self._settled or MANAGED not in _labels(site))):
             return
         detect = {"intervalSeconds": self._interval, **wanted}
-        key, _, value = MANAGED.partition("=")
-        body = {"metadata": {"name": DEFAULT, "labels": {key: value}}, "spec": {"detect": detect}}
         try:
-            await self._client.apply(SITES, DEFAULT, body, force=False)
-            log.info("Site default applied", **detect)
+            await self._apply(detect)
         except Conflict as error:
             log.warning("Site default stays as somebody else wrote it", reason=str(error))
+        except Invalid as error:  # told, and observed all the same
+            log.warning("Site default does not take what ESDDNS's ConfigMap asks for", reason=str(error))
+            if site is None:
+                await self._apply({"intervalSeconds": self._interval})
         self._settled = wanted
+
+    async def _apply(self, detect: Mapping[str, Any]) -> None:
+        key, _, value = MANAGED.partition("=")
+        body = {"metadata": {"name": DEFAULT, "labels": {key: value}}, "spec": {"detect": detect}}
+        await self._client.apply(SITES, DEFAULT, body, force=False)
+        log.info("Site default applied", **detect)
 
     def _unobserved(self, site: Site) -> str:
         """Why no agent can be relied on; empty when one can."""
