@@ -87,7 +87,7 @@ class OwnAdapter:
             mode=mode,
             site=site,
             provider=_provider(spec.provider_ref.kind, meta.namespace, spec.provider_ref.name),
-            ttl=spec.ttl_seconds,
+            ttl=min(max(spec.ttl_seconds, 1), MAX_TTL),
             interval=float(min(max(spec.interval_seconds, INTERVALS[0]), INTERVALS[1])),
             enabled=spec.enabled,
             deletes=spec.deletion_policy == "Delete",
