@@ -229,7 +229,7 @@ class Term:
             users=lambda which: len(self.domains.of_provider(which)),
             clock=clock,
         )
-        self.domains.keep_lockouts = self._keep_lockouts
+        self.domains.keep_lockouts_by(self._keep_lockouts)
         self._esddns: Esddns | None = None
         self._home: Home | None = None
         if make is not None:
