@@ -196,8 +196,9 @@ class Domains:
     async def _turn(self, entry: Entry) -> float | None:
         if entry.deleted:
             return await self._departing.leave(entry)
+        limit = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as limit:
+            async with limit:
                 self._under_way[entry.which] = limit
                 await self._departing.finalize(entry)
                 await self._departing.move(entry)
