@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from homing.effects.clock import Clock
@@ -25,7 +25,9 @@ SLACK = 60.0
 
 
 class Departing:
-    """What a turn does of departures. ``entries`` are all Domains; ``place`` gives the name one was published under,
+    """What a turn does of departures.
+
+    ``entries`` are all Domains, ``named`` those of a name; ``place`` gives the name that one was published under,
     ``forget`` is told that it has left it.
     """
 
@@ -37,6 +39,7 @@ class Departing:
         *,
         client: KubeClient,
         memory: Memory,
+        named: Callable[[Name], Iterable[Which]],
         telling: Telling,
         keeping: Keeping,
         place: Callable[[Which], Name | None],
@@ -48,6 +51,7 @@ class Departing:
         self._providers = providers
         self._entries = entries
         self._client = client
+        self._named = named
         self._telling = telling
         self._keeping = keeping
         self._published_as = place
@@ -123,8 +127,9 @@ class Departing:
 
     def _rival(self, entry: Entry, name: Name, found: Found) -> Which | None:
         """Another Domain that may publish a name where this one wants it removed, paused ones too."""
-        for which, other in self._entries.items():
-            if which != entry.which and other.name == name and not other.problem and not other.deleted:
+        for which in self._named(name):
+            other = self._entries[which]
+            if which != entry.which and not other.problem and not other.deleted:
                 place = self._providers.find(other)
                 if place is not None and place.realm == found.realm:
                     with contextlib.suppress(Unready):

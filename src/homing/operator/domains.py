@@ -95,6 +95,7 @@ class Domains:
             self.entries,
             client=client,
             memory=memory,
+            named=self._claims.named,
             telling=self._telling,
             keeping=self._keeping,
             place=self._published_as,
@@ -123,6 +124,7 @@ class Domains:
         if before is None and entry.lockouts:
             now = self._clock.time()
             learn_lockouts(self._memory, lockouts_in(entry.provider, entry.name, entry.lockouts, now))
+        self._claims.name(which, entry.name)
         if before is not None and before.provider != entry.provider:
             self._left(before.provider)
         self.claim(which)
@@ -281,6 +283,7 @@ class Domains:
     def _forget(self, which: Which) -> None:
         entry = self.entries.pop(which, None)
         self._drop(which)
+        self._claims.name(which, None)
         for rival in self._claims.put(which, None):
             self._wake(rival)
         if entry is not None:
