@@ -115,8 +115,8 @@ class Secrets:
             done.exception()  # whoever waits for it has it; nobody may be left to
 
     async def _read(self, namespace: str, name: str) -> _Value:
-        if not _NAME.fullmatch(name):
-            raise Unready("SecretNotFound", f"{name[:80]!r} is not the name of a Secret; correct it")
+        if not (_NAME.fullmatch(name) and _NAME.fullmatch(namespace)):
+            raise Unready("SecretNotFound", f"{namespace[:80]!r}, {name[:80]!r} names no Secret; correct it")
         try:
             found = await self._client.get(SECRETS, name, namespace)
         except NotFound:
