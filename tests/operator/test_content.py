@@ -377,7 +377,7 @@ async def test_a_fault_of_one_object_is_told_and_the_next_is_followed(monkeypatc
     def fails(*_: object) -> None:
         raise KeyError(SECRET)
 
-    seen.on_change = fails
+    monkeypatch.setattr(house.term._accounts, "learn", fails)
     with capture_logs() as logs:
         house.provider("p")
         house.provider("q")

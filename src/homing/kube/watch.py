@@ -13,7 +13,7 @@ import msgspec
 from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
-from homing.errors import Forbidden, Gone, KubeError, KubeUnavailable, Unauthorized, kind_and_place
+from homing.errors import Forbidden, Gone, KubeError, KubeUnavailable, Unauthorized
 from homing.kube.answers import decoder, refusal
 from homing.kube.client import KubeClient
 from homing.kube.objects import Key, PartialObject, T, key_of
@@ -267,22 +267,12 @@ class Mirror(Generic[T]):
         if old is not None and old.metadata.resource_version == new.metadata.resource_version:
             return
         self._objects[key] = new
-        self._changed(key, old, new)
+        self.on_change(key, old, new)
 
     def _drop(self, key: Key) -> None:
         old = self._objects.pop(key, None)
         if old is not None:
-            self._changed(key, old, None)
-
-    def _changed(self, key: Key, old: T | None, new: T | None) -> None:
-        """Tell of a change. What nobody expected of one object takes no other down with it (U9, docs/design/005)."""
-        try:
-            self.on_change(key, old, new)
-        except Exception as fault:  # noqa: BLE001 - told by kind and place, as in the queue of turns
-            told = kind_and_place(fault)
-            _log.critical(
-                "internal fault, please report it", part=f"{self.resource.plural} {'/'.join(key)}", fault=told
-            )
+            self.on_change(key, old, None)
 
     def _doubt(self, key: Key, why: str) -> None:
         """An object that does not fit its type changes nothing: what was known of it is kept."""

@@ -13,6 +13,7 @@ from typing import Any
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
+from homing.errors import kind_and_place
 from homing.kube.client import KubeClient
 from homing.kube.kinds import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, STRATO_DOMAINS
 from homing.kube.lease import Election, Leadership
@@ -181,7 +182,16 @@ class Term:
 
         def mirror(resource: Resource[Any], on_change: Callable[[Key, Any, Any], None]) -> Mirror[Any]:
             names = options.namespaces if resource.namespaced else ()
-            return Mirror(client, resource, clock=clock, chance=chance, namespaces=names, on_change=on_change)
+
+            def told(key: Key, old: Any, new: Any) -> None:
+                try:
+                    on_change(key, old, new)
+                except Exception as fault:  # noqa: BLE001 - one object takes no other down with it, as in the queue
+                    part = f"{resource.kind} {'/'.join(key)}"
+                    log.critical("internal fault, please report it", part=part, fault=kind_and_place(fault))
+                    metrics.faults.labels("change").inc()
+
+            return Mirror(client, resource, clock=clock, chance=chance, namespaces=names, on_change=told)
 
         self._secrets_seen = mirror(SECRETS_METADATA, self._secret_changed)
         self._providers_seen = mirror(PROVIDERS, partial(self._provider_changed, "Provider"))
