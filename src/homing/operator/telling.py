@@ -108,6 +108,8 @@ class Telling:
         """What came of a turn."""
         now, state, last = self._clock.time(), reconciler.states[entry.name], self.last(entry)
         word, sentence = reconciler.status(reconciler.names[0])
+        if word == "in-sync" and state.missing:
+            word, sentence = "pending", state.missing  # it keeps what it holds, and nobody knows whether that is right
         told = [Told("updated" if one.ok else "failed", one.detail, not one.ok) for one in turn.outcomes]
         if not told and state.error and state.error != error:
             told.append(Told("failed", state.error, warning=True))
