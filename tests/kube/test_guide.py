@@ -11,9 +11,9 @@ import pytest
 from homing.app.cluster.metrics import ClusterMetrics, OperatorCollector
 from homing.app.cluster.settings import ClusterSettings
 from homing.effects.metrics import Metrics
-from homing.operator.domains import _REASONS
 from homing.operator.own import _REASONS as EVENTS
 from homing.operator.strato import _REASONS as STRATO_EVENTS
+from homing.operator.telling import _REASONS
 from tests.cluster.fixtures import Cluster
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text()

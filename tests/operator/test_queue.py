@@ -145,3 +145,15 @@ async def test_a_turn_under_way_ends_before_the_queue_does() -> None:
     bench.hold.set()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 1)
+
+
+async def test_times_that_no_longer_count_do_not_pile_up(bench: Bench) -> None:
+    """A key that is woken again and again leaves nothing behind of the turns that it need not take."""
+    bench.again = 86_400.0
+    for _ in range(1000):
+        bench.turns.wake("a")
+        await settle(5)
+    assert len(bench.began) == 1000
+    assert len(bench.turns._heap) < 100
+    await bench.clock.advance(86_401)
+    assert len(bench.began) == 1001

@@ -185,7 +185,7 @@ def _services(ini: Ini) -> tuple[str, ...]:
         services = tuple(str(url) for url in found["svc"])
         if not isinstance(found["svc"], list):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ConfigError(where, "is not the JSON that ESDDNS knows", remedy) from None
     return services
 

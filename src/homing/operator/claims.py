@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from homing.model.name import Name
@@ -27,6 +26,23 @@ class Claims:
     def __init__(self) -> None:
         self._of: dict[Which, Claim] = {}
         self._on: dict[tuple[str, Name], dict[Which, Claim]] = {}
+        self._names: dict[Which, Name] = {}
+        self._named: dict[Name, set[Which]] = {}
+
+    def name(self, which: Which, name: Name | None) -> None:
+        """Note the name that a Domain has, whether it claims it or not; None when it is gone."""
+        before = self._names.pop(which, None)
+        if before is not None:
+            self._named[before].discard(which)
+            if not self._named[before]:
+                del self._named[before]
+        if name is not None:
+            self._names[which] = name
+            self._named.setdefault(name, set()).add(which)
+
+    def named(self, name: Name) -> list[Which]:
+        """All Domains of a name."""
+        return sorted(self._named.get(name, ()))
 
     def put(self, which: Which, claim: Claim | None) -> set[Which]:
         """Note what a Domain claims now; gives the others that are concerned by the change."""
@@ -56,8 +72,3 @@ class Claims:
             return None
         rivals = self._on[claim.realm, claim.name]
         return min(rivals, key=lambda rival: rivals[rival].age)
-
-    def rivals(self, which: Which) -> Iterable[Which]:
-        """The others that claim the same."""
-        claim = self._of.get(which)
-        return () if claim is None else (one for one in self._on[claim.realm, claim.name] if one != which)

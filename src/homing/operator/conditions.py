@@ -11,21 +11,26 @@ from homing.kube.objects import Condition
 MAX_MESSAGE = 32_768
 """Characters of a condition's message."""
 
+LATEST = 253_402_300_799.0
+"""The last second of the year 9999, beyond which no time can be written."""
+
 
 def moment(seconds: float) -> str | None:
     """Unix seconds as Kubernetes writes times (RFC 3339, whole seconds); None for never."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(min(max(seconds, 1.0), LATEST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def seconds_of(text: str | None) -> float:
-    """A time as Kubernetes writes it in Unix seconds; 0 for none, or one that cannot be read."""
+    """A time as Kubernetes writes it in Unix seconds; 0 for none, one before 1970, or one that cannot be read."""
     if not text:
         return 0.0
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
         return 0.0
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return min(max((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp(), 0.0), LATEST)
 
 
 def condition(
@@ -41,7 +46,8 @@ def condition(
     """A condition as it is now; the time of its last transition is kept while its status is. None is Unknown."""
     word = "Unknown" if status is None else str(status)
     known = next((item for item in before if item.type == kind), None)
-    since = known.last_transition_time if known is not None and known.status == word else moment(at) or ""
+    kept = known.last_transition_time if known is not None and known.status == word else None
+    since = kept or moment(at) or ""
     return Condition(
         type=kind,
         status=word,

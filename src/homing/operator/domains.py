@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
 
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
@@ -13,57 +15,29 @@ from homing.effects.metrics import Metrics
 from homing.errors import Conflict, KubeError, NotFound
 from homing.kube.client import KubeClient
 from homing.kube.recorder import Recorder
-from homing.kube.resource import Resource
 from homing.model.address import Network
-from homing.model.lockout import Lockout
 from homing.model.name import Name
-from homing.model.rrset import FAMILIES, RRset
-from homing.operator.accounts import LOCKOUTS, learn_lockouts, lockouts_in, lockouts_text
+from homing.operator.accounts import learn_lockouts, lockouts_in
 from homing.operator.claims import Claim, Claims
+from homing.operator.departing import Departing
 from homing.operator.entry import Entry, ProviderId, Report, Told, Unready, Which
-from homing.operator.leaving import Leaving
+from homing.operator.keeping import Keeping
 from homing.operator.providers import STRATO, Found, Providers
+from homing.operator.telling import STATUS_AGAIN, Adapter, Telling
 from homing.providers.base import Provider as Publisher
 from homing.sources import View
 from homing.store import Event
 from homing.turn.memory import Memory
 from homing.turn.names import NameSpec
-from homing.turn.reconcile import Reconciler, Turn
+from homing.turn.reconcile import Reconciler
 
 log = get_logger("domains")
 
-FINALIZER = "homing.dev/record"
-"""Keeps a Domain with ``deletionPolicy: Delete`` until its record is gone."""
+ENDING = 60.0
+"""Seconds that a turn under way has left when its Domain is deleted; a request takes no longer."""
 
-STATUS_AGAIN = 15.0
-"""Seconds after which a status that could not be written is written again."""
-
-LATER = 0.1
-"""The share of its interval by which a turn may come later."""
-
-WAITS_FOR = 60.0
-"""Seconds until a Domain that cannot be published is looked at again, should the change that mends it go unseen."""
-
-
-class Adapter(Protocol):
-    """What one kind of Domain says, and how it wants to be told."""
-
-    @property
-    def resource(self) -> Resource[Any]:
-        """The kind."""
-        ...
-
-    def entry(self, found: Any) -> Entry:
-        """A Domain as the operator sees it."""
-        ...
-
-    def status(self, entry: Entry, report: Report) -> dict[str, Any]:
-        """The status that tells the report."""
-        ...
-
-    def reason(self, word: str) -> str:
-        """The reason of an event."""
-        ...
+_turning: ContextVar[Which | None] = ContextVar("turning", default=None)
+"""The Domain that has its turn in this task."""
 
 
 @dataclass(slots=True)
@@ -97,27 +71,47 @@ class Domains:
         metrics: Metrics,
     ) -> None:
         self.entries: dict[Which, Entry] = {}
-        self.reports: dict[Which, Report] = {}
         self._adapters = adapters
         self._providers = providers
-        self._client = client
         self._memory = memory
-        self._recorder = recorder
         self._view = view
         self._accepted = accepted
-        self._looked = looked
         self._has_site = has_site
         self._wake = wake
-        self.keep_lockouts: Callable[[ProviderId], Awaitable[object]] = _nowhere
         self._ours = ours
         self._clock = clock
         self._chance = chance
         self._metrics = metrics
         self._claims = Claims()
         self._kept: dict[Which, _Kept] = {}
-        self._written: dict[Which, tuple[str, dict[str, Any]]] = {}
-        self._unkept: set[Which] = set()
-        self._leaving = Leaving(providers, memory, client=client, clock=clock, chance=chance)
+        self._under_way: dict[Which, asyncio.Timeout] = {}
+        self._telling = Telling(
+            adapters, client=client, recorder=recorder, memory=memory, looked=looked, clock=clock, chance=chance
+        )
+        self._keeping = Keeping(adapters, client=client, memory=memory, clock=clock, metrics=metrics)
+        self._departing = Departing(
+            adapters,
+            providers,
+            self.entries,
+            client=client,
+            memory=memory,
+            named=self._claims.named,
+            telling=self._telling,
+            keeping=self._keeping,
+            place=self._published_as,
+            forget=self._drop_kept,
+            clock=clock,
+            chance=chance,
+        )
+
+    @property
+    def reports(self) -> Mapping[Which, Report]:
+        """How each Domain was after its last turn."""
+        return self._telling.reports
+
+    def keep_lockouts_by(self, keep: Callable[[ProviderId], Awaitable[object]]) -> None:
+        """From now on the lockouts of a provider are kept so."""
+        self._keeping.keep_lockouts = keep
 
     def changed(self, which: Which, found: Any | None) -> None:
         """A Domain is there, has changed, or is gone."""
@@ -128,8 +122,15 @@ class Domains:
         entry = self._adapters[which.kind].entry(found)
         self.entries[which] = entry
         if before is None and entry.lockouts:
-            learn_lockouts(self._memory, lockouts_in(entry.provider, entry.lockouts))
+            now = self._clock.time()
+            learn_lockouts(self._memory, lockouts_in(entry.provider, entry.name, entry.lockouts, now))
+        self._claims.name(which, entry.name)
+        if before is not None and before.provider != entry.provider:
+            self._left(before.provider)
         self.claim(which)
+        if entry.deleted and not (before and before.deleted) and which in self._under_way:
+            # Longer than any request takes: only who waits for a turn at the provider waits no more.
+            self._under_way[which].reschedule(asyncio.get_running_loop().time() + ENDING)
         if before is None or _matters(before, entry):
             self._wake(which)
 
@@ -161,22 +162,26 @@ class Domains:
 
     def published_name(self, entry: Entry) -> Name | None:
         """The name that a Domain's status says was published."""
-        return self._leaving.name_of(entry)
+        return self._departing.published_name(entry)
+
+    def happened(self, event: Event) -> None:
+        """Something worth telling happened to a name."""
+        which = _turning.get()
+        entry = self.entries.get(which) if which is not None else None
+        if event.kind == "drift" and entry is not None and entry.name.text == event.subject:
+            self._telling.tell(entry, Told("drift", event.detail, warning=True))
 
     async def turn(self, which: Which) -> float | None:
         """Take a Domain's turn; gives the seconds until the next one."""
         entry = self.entries.get(which)
         if entry is None:
             return None
-        provider = self._providers.find(entry)
-        if not self._ours(provider):
-            return None
+        _turning.set(which)
         try:
-            if entry.deleted:
-                return await self._leave(entry)
-            await self._finalize(entry)
-            await self._move(entry)
-            report = await self._publish(entry, provider)
+            if not self._ours(self._providers.find(entry)):
+                # Whoever cares for Domains without a provider has an eye on those that nobody else cares for.
+                return await self._departing.let_go(entry) if self._ours(None) else None
+            return await self._turn(entry)
         except NotFound:
             return None
         except Conflict:
@@ -184,7 +189,29 @@ class Domains:
         except KubeError as error:
             log.warning("turn put off", domain=str(which), reason=str(error))
             return STATUS_AGAIN
-        return await self._report(entry, report)
+        finally:
+            now = self.entries.get(which)
+            if now is None or now.ref.uid != entry.ref.uid:  # deleted, perhaps made anew, while it had its turn
+                self._drop(which)
+                self._keeping.forget_name(which, entry.provider, entry.name)
+
+    async def _turn(self, entry: Entry) -> float | None:
+        if entry.deleted:
+            return await self._departing.leave(entry)
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                self._under_way[entry.which] = limit
+                await self._departing.finalize(entry)
+                await self._departing.move(entry)
+                report = await self._publish(entry, self._providers.find(entry))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return 0.0  # it is being deleted
+        finally:
+            self._under_way.pop(entry.which, None)
+        return await self._telling.report(entry, report)
 
     async def _publish(self, entry: Entry, provider: Found | None) -> Report:
         """Judge, then have the name's turn."""
@@ -195,7 +222,7 @@ class Domains:
             found = self._judge(entry, provider)
             publisher = await self._providers.use(found)
         except Unready as problem:
-            return self._unready(entry, problem)
+            return self._telling.unready(entry, problem)
         if kept is None or kept.reconciler.provider is not publisher or kept.reconciler.names[0] != self._spec(entry):
             kept = self._kept[entry.which] = _Kept(self._reconciler(entry, publisher, kept), found, entry.asked)
         reconciler, state = kept.reconciler, kept.reconciler.states[entry.name]
@@ -204,14 +231,11 @@ class Domains:
         if kept.asked != entry.asked:
             kept.asked, state.last_read = entry.asked, 0.0
             state.hurry()
-        locks, error = self._locks(found.id), state.error
+        locks, error = self._keeping.locks(found.id), state.error
         turn = await reconciler.turn(self._view(entry), accept=entry.accept)
-        if self._locks(found.id) != locks:
-            self._unkept.add(entry.which)
-        if entry.which in self._unkept:  # they outlive this process before anything else is told (law 8)
-            await self._keep(entry, found.id)
-            self._unkept.discard(entry.which)
-        return self._judged(entry, found, reconciler, turn, error)
+        await self._keeping.keep(entry, found.id, locks)
+        self._keeping.count(entry, found, held=bool(state.held))
+        return self._telling.judged(entry, found, reconciler, turn, error)
 
     def _judge(self, entry: Entry, provider: Found | None) -> Found:
         """Whether this Domain may be published at all. Raises Unready."""
@@ -235,6 +259,7 @@ class Domains:
         same = (
             before is not None and before.found.id == entry.provider and before.reconciler.names[0].name == entry.name
         )
+        now = self._clock.time()
         if not same and known.provider == entry.provider and known.fqdn == entry.name.text:
             for item in known.rrsets(entry.name, entry.ttl):
                 self._memory.published.setdefault((publisher.name, *item.key), item)
@@ -246,204 +271,49 @@ class Domains:
             old = before.reconciler.states[entry.name]
             state.last_read, state.last_sync = old.last_read, old.last_sync
         elif known.synced:
-            state.last_read = state.last_sync = known.last_sync
+            state.last_read = state.last_sync = min(known.last_sync, now)
             if known.last_attempt and publisher.traits.cooldown:
-                self._memory.requests.setdefault((publisher.name, entry.name), known.last_attempt)
+                self._memory.requests.setdefault((publisher.name, entry.name), min(known.last_attempt, now))
         return reconciler
-
-    def _judged(self, entry: Entry, found: Found, reconciler: Reconciler, turn: Turn, error: str) -> Report:
-        """What came of a turn."""
-        now, state = self._clock.time(), reconciler.states[entry.name]
-        word, sentence = reconciler.status(reconciler.names[0])
-        told = [Told("updated" if one.ok else "failed", one.detail, not one.ok) for one in turn.outcomes]
-        if not told and state.error and state.error != error:
-            told.append(Told("failed", state.error, warning=True))
-        if word == "locked":
-            told.append(Told("locked", sentence, warning=True))
-        elif word == "pending" and state.missing and self._looked(entry):
-            told.append(Told("unknown", state.missing, warning=True))
-        elif word == "held":
-            told.append(Told("held", f"{sentence} (plan {turn.plan.hash})", warning=True))
-        elif word == "in-sync" and not told:
-            told.append(Told("skipped", "nothing to do: the record holds what it should"))
-        published = _addresses(self._published(reconciler.provider.name, entry.name))
-        tried = bool(turn.outcomes) or bool(state.error and state.error != error)
-        next_at = turn.next_at if entry.interval or state.not_before > now or word != "in-sync" else 0.0
-        if word == "in-sync" and next_at:
-            next_at += LATER * entry.interval * self._chance.random()  # a thousand made at once spread in time
-        return Report(
-            at=now,
-            ready=word == "in-sync",
-            reason=_REASONS[word],
-            message=sentence or _of(published, found),
-            addresses=published or entry.known.addresses,
-            ttl=reconciler.names[0].ttl,
-            published_at=found.id if published else entry.known.provider,
-            synced=word == "in-sync",
-            ok=None if word in ("held", "locked") and not tried else word == "in-sync",
-            locked=sentence if word == "locked" else "",
-            last_sync=state.last_sync or entry.known.last_sync,
-            last_attempt=self._memory.requests.get((reconciler.provider.name, entry.name), entry.known.last_attempt),
-            next_at=next_at,
-            retries=state.retry.failures,
-            told=tuple(told),
-        )
 
     def _spec(self, entry: Entry) -> NameSpec:
         accepted = entry.accepted + self._accepted(entry)
         return NameSpec(entry.name, entry.provider.key, entry.source, entry.ttl, entry.interval or 1e9, accepted)
 
-    async def _keep(self, entry: Entry, provider: ProviderId) -> None:
-        if provider.kind != STRATO:
-            await self.keep_lockouts(provider)
-            return
-        body = {"metadata": {"annotations": {LOCKOUTS: lockouts_text(self._memory, provider)}}}
-        await self._client.patch(
-            self._adapters[entry.which.kind].resource, entry.which.name, body, entry.which.namespace
-        )
-
-    def happened(self, event: Event) -> None:
-        """Something worth telling happened to a name."""
-        if event.kind == "drift":
-            for which, kept in self._kept.items():
-                if kept.reconciler.names[0].name.text == event.subject:
-                    self._tell(self.entries[which], Told("drift", event.detail, warning=True))
-
-    def _unready(self, entry: Entry, problem: Unready) -> Report:
-        known, now = self._last(entry), self._clock.time()
-        disabled, conflict = problem.reason == "Disabled", problem.reason == "Conflict"
-        told = Told("disabled" if disabled else "conflict" if conflict else problem.reason, str(problem), not disabled)
-        return replace(
-            known,
-            at=now,
-            ready=False,
-            reason=problem.reason,
-            message=str(problem),
-            synced=False,
-            ok=None if disabled else False,
-            locked="",
-            conflict=str(problem) if conflict else "",
-            next_at=0.0 if disabled else now + WAITS_FOR,
-            told=(told,),
-        )
-
-    def _last(self, entry: Entry) -> Report:
-        known = entry.known
-        return self.reports.get(entry.which) or Report(
-            0.0, False, "", "", known.addresses, known.ttl, known.provider, False, None,
-            last_sync=known.last_sync, last_attempt=known.last_attempt, retries=known.retries,
-        )  # fmt: skip
-
-    async def _report(self, entry: Entry, report: Report) -> float | None:
-        """Tell it four times: here the event and the status; log, metric and history came with the turn."""
-        self.reports[entry.which] = report
-        adapter = self._adapters[entry.which.kind]
-        for told in report.told:
-            self._tell(entry, told)
-        status, (uid, written) = adapter.status(entry, report), self._written.get(entry.which, ("", {}))
-        wait = report.next_at - self._clock.time() if report.next_at else None
-        if uid != entry.ref.uid or status != written:
-            try:
-                await self._client.patch(
-                    adapter.resource,
-                    entry.which.name,
-                    {"metadata": {"uid": entry.ref.uid}, "status": status},
-                    entry.which.namespace,
-                    sub="status",
-                )
-                self._written[entry.which] = (entry.ref.uid, status)
-            except NotFound:
-                return wait
-            except KubeError as error:
-                log.warning("status not written, trying again", domain=str(entry.which), reason=str(error))
-                return STATUS_AGAIN if wait is None else min(wait, STATUS_AGAIN)
-        return None if wait is None else max(wait, 0.05)
-
-    async def _finalize(self, entry: Entry) -> None:
-        """Only ``deletionPolicy: Delete`` sets a finalizer."""
-        wanted = [item for item in entry.finalizers if item != FINALIZER]
-        if entry.deletes:
-            wanted.append(FINALIZER)
-        if set(wanted) != set(entry.finalizers):
-            await self._set_finalizers(entry, wanted)
-
-    async def _set_finalizers(self, entry: Entry, finalizers: list[str]) -> None:
-        metadata = {"finalizers": finalizers, "resourceVersion": entry.resource_version, "uid": entry.ref.uid}
-        resource = self._adapters[entry.which.kind].resource
-        await self._client.patch(resource, entry.which.name, {"metadata": metadata}, entry.which.namespace)
-
-    async def _move(self, entry: Entry) -> None:
-        """A name that moved, to another fqdn or provider, leaves its old place as its policy says."""
-        last = self._last(entry)
-        name = self._place(entry)
-        if last.published_at is None or not last.addresses or name is None:
-            return
-        if (name, last.published_at) != (entry.name, entry.provider):
-            told = await self._leaving.leave(entry, name, last.published_at, last)
-            self._tell(entry, told)
-            self.reports[entry.which] = replace(last, addresses=(), published_at=None)
-            self._kept.pop(entry.which, None)
-
-    def _place(self, entry: Entry) -> Name | None:
-        kept = self._kept.get(entry.which)
-        if kept is not None:
-            return kept.reconciler.names[0].name
-        return self._leaving.name_of(entry)
-
-    async def _leave(self, entry: Entry) -> float | None:
-        """A Domain is being deleted: with the policy Delete what Homing published and still holds goes first."""
-        if FINALIZER not in entry.finalizers:
-            return None
-        last = self._last(entry)
-        if last.published_at is not None and last.addresses and not any(self._claims.rivals(entry.which)):
-            name = self._place(entry) or entry.name
-            told = await self._leaving.leave(entry, name, last.published_at, last)
-            if told is None:
-                return self._leaving.pause(entry)
-            self._tell(entry, told)
-        await self._set_finalizers(entry, [item for item in entry.finalizers if item != FINALIZER])
-        return None
-
-    def _tell(self, entry: Entry, told: Told | None) -> None:
-        reason = self._adapters[entry.which.kind].reason(told.word) if told is not None else ""
-        if told is not None and reason:
-            kind = "Warning" if told.warning else "Normal"
-            self._recorder.event(entry.ref, kind, reason, told.message, "Reconcile")
-
     def _forget(self, which: Which) -> None:
-        self.entries.pop(which, None)
-        self.reports.pop(which, None)
-        self._written.pop(which, None)
-        self._unkept.discard(which)
-        kept = self._kept.pop(which, None)
-        if kept is not None:
-            spec = kept.reconciler.names[0]
-            for key in [key for key in self._memory.published if key[:2] == spec.key]:
-                del self._memory.published[key]
-            self._metrics.in_sync.remove_by_labels({"fqdn": spec.name.text, "provider": spec.provider})
+        entry = self.entries.pop(which, None)
+        self._drop(which)
+        self._claims.name(which, None)
         for rival in self._claims.put(which, None):
             self._wake(rival)
+        if entry is not None:
+            self._departing.gone(entry.ref.uid)
+            self._left(entry.provider)
 
-    def _locks(self, provider: ProviderId) -> list[Lockout]:
-        return [one for one in self._memory.lockouts if one.provider == provider.key]
+    def _drop(self, which: Which) -> None:
+        """Forget what was learnt of a Domain: it is gone, or another has its name now."""
+        self._telling.forget(which)
+        self._keeping.forget(which)
+        self._drop_kept(which)
 
-    def _published(self, provider: str, name: Name) -> list[RRset]:
-        keys = ((provider, name, rtype) for rtype in FAMILIES)
-        return [self._memory.published[key] for key in keys if key in self._memory.published]
+    def _drop_kept(self, which: Which) -> None:
+        kept = self._kept.pop(which, None)
+        if kept is not None:
+            self._keeping.forget_name(which, kept.found.id, kept.reconciler.names[0].name)
 
+    def _published_as(self, which: Which) -> Name | None:
+        kept = self._kept.get(which)
+        return kept.reconciler.names[0].name if kept is not None else None
 
-async def _nowhere(_: ProviderId) -> None:
-    """Lockouts are kept nowhere yet."""
+    def _left(self, provider: ProviderId) -> None:
+        """A Domain left a provider; an account that only Domains bring along goes with the last of them."""
+        if provider.kind == STRATO and not self.of_provider(provider):
+            self.forget_provider(provider)
 
-
-_REASONS = {
-    "in-sync": "Published",
-    "locked": "Locked",
-    "held": "Held",
-    "failed": "UpdateFailed",
-    "pending": "AddressUnknown",
-    "disabled": "Disabled",
-}
+    def forget_provider(self, provider: ProviderId) -> None:
+        """A provider is gone, and its figures with it; its lockouts are kept, since it may come back."""
+        self._providers.forget(provider)
+        self._keeping.forget_provider(provider)
 
 
 def _matters(before: Entry, after: Entry) -> bool:
@@ -452,11 +322,3 @@ def _matters(before: Entry, after: Entry) -> bool:
         getattr(before, field) != getattr(after, field)
         for field in ("ref", "generation", "deleted", "finalizers", "asked", "accept")
     )
-
-
-def _addresses(rrsets: Iterable[RRset]) -> tuple[Any, ...]:
-    return tuple(address for item in rrsets for address in item.addresses)
-
-
-def _of(addresses: Iterable[Any], found: Found) -> str:
-    return f"{', '.join(map(str, addresses))} published at {found.id}"

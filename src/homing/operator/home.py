@@ -10,7 +10,7 @@ from typing import Any
 
 from homing.effects.clock import Clock, wait_until
 from homing.effects.log import get_logger
-from homing.errors import Conflict, KubeError
+from homing.errors import Conflict, Invalid, KubeError
 from homing.kube.client import KubeClient
 from homing.kube.kinds import SITES
 from homing.kube.kinds.site import Site
@@ -33,6 +33,9 @@ LOOK = 5.0
 
 INTERVALS = 2
 """Intervals of a Site after which its agents' word is too old."""
+
+MAX_LEASE = 600
+"""Seconds of an agent's Lease that are believed."""
 
 CONFIG_MAP = "esddns-wan-ip"
 """The ConfigMap that ESDDNS's users read (SPEC B8)."""
@@ -82,7 +85,7 @@ class Home:
         self._news = asyncio.Event()
         self._written: dict[str, str] | None = None
         self._settled: Mapping[str, Any] | None = None
-        self._observing: tuple[int, asyncio.Task[None]] | None = None
+        self._observing: tuple[tuple[str, int], asyncio.Task[None]] | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -125,8 +128,8 @@ class Home:
         if site is None:
             return
         reason = self._unobserved(site)
-        generation = site.metadata.generation
-        if self._observing is not None and (not reason or self._observing[0] != generation):
+        state = (site.metadata.uid, site.metadata.generation)
+        if self._observing is not None and (not reason or self._observing[0] != state):
             self._observing[1].cancel()
             await asyncio.gather(self._observing[1], return_exceptions=True)
             self._observing = None
@@ -137,7 +140,7 @@ class Home:
                 reference(SITES.kind, SITES.api_version, site.metadata), "Normal", "ObservedByOperator", told, "Detect"
             )
             observer = SiteObserver(self._client, site, self._make, by="operator", clock=self._clock, heard=self._heard)
-            self._observing = (generation, group.create_task(observer.run()))
+            self._observing = (state, group.create_task(observer.run()))
         await self.copied()
 
     async def _settle(self, site: Site | None) -> None:
@@ -146,14 +149,21 @@ class Home:
         if wanted is None or (site is not None and (wanted == self._settled or MANAGED not in _labels(site))):
             return
         detect = {"intervalSeconds": self._interval, **wanted}
-        key, _, value = MANAGED.partition("=")
-        body = {"metadata": {"name": DEFAULT, "labels": {key: value}}, "spec": {"detect": detect}}
         try:
-            await self._client.apply(SITES, DEFAULT, body, force=False)
-            log.info("Site default applied", **detect)
+            await self._apply(detect)
         except Conflict as error:
             log.warning("Site default stays as somebody else wrote it", reason=str(error))
+        except Invalid as error:  # told, and observed all the same
+            log.warning("Site default does not take what ESDDNS's ConfigMap asks for", reason=str(error))
+            if site is None:
+                await self._apply({"intervalSeconds": self._interval})
         self._settled = wanted
+
+    async def _apply(self, detect: Mapping[str, Any]) -> None:
+        key, _, value = MANAGED.partition("=")
+        body = {"metadata": {"name": DEFAULT, "labels": {key: value}}, "spec": {"detect": detect}}
+        await self._client.apply(SITES, DEFAULT, body, force=False)
+        log.info("Site default applied", **detect)
 
     def _unobserved(self, site: Site) -> str:
         """Why no agent can be relied on; empty when one can."""
@@ -161,7 +171,7 @@ class Home:
         holder = lease.spec.holder_identity if lease is not None else None
         if lease is None or not holder:
             return "no agent holds its Lease"
-        duration = float(lease.spec.lease_duration_seconds or 15)
+        duration = float(min(lease.spec.lease_duration_seconds or 15, MAX_LEASE))
         if self._clock.monotonic() - self._renewed > duration + LOOK:
             return f"agent {holder} no longer renews its Lease"
         limit = INTERVALS * site.spec.detect.interval_seconds

@@ -10,7 +10,8 @@ from homing.kube.kinds.domain import Addresses as Wanted
 from homing.kube.kinds.domain import Domain
 from homing.kube.objects import Condition, ObjectMeta, ObjectReference
 from homing.model.address import Address, Family, parse_address, parse_host_id
-from homing.model.name import parse_name
+from homing.model.name import Name, is_host_name, parse_name
+from homing.model.rrset import MAX_TTL
 from homing.operator.conditions import condition, condition_data, moment, seconds_of
 from homing.operator.entry import EVERYWHERE, ROOT, Entry, Known, ProviderId, Report, Which
 from homing.sources import NodesSource, ServiceSource, Source, StaticSource, WanSource
@@ -20,6 +21,12 @@ RECONCILE = "homing.dev/reconcile"
 
 ACCEPT = "homing.dev/accept-plan"
 """An annotation: the hash of a held plan that a person approves."""
+
+INTERVALS = (60, 86_400)
+"""Seconds: the least and the most that the API server takes as ``intervalSeconds``."""
+
+MAX_ADDRESSES = 64
+"""Addresses that the status takes; a name may hold more."""
 
 _FAMILIES = {"IPv4": Family.V4, "IPv6": Family.V6}
 
@@ -50,6 +57,10 @@ class OwnAdapter:
         source: Source = StaticSource(())
         try:
             name = parse_name(spec.fqdn)
+            if not is_host_name(Name(name.labels[1:]) if name.labels[:1] == (b"*",) else name):
+                raise ModelError(f"{spec.fqdn[:253]!r} is not a host name")
+            if not 0 < spec.ttl_seconds <= MAX_TTL:
+                raise ModelError(f"ttlSeconds {spec.ttl_seconds} is not between 1 and {MAX_TTL}")
             source, mode, site = _source(spec.addresses, meta.namespace)
         except ModelError as error:
             problem = str(error)
@@ -58,11 +69,11 @@ class OwnAdapter:
             fqdn=status.fqdn or "",
             provider=_provider(published.kind, meta.namespace, published.name) if published else None,
             addresses=addresses_of(status.addresses),
-            ttl=status.ttl_seconds or 0,
+            ttl=min(max(status.ttl_seconds or 0, 0), MAX_TTL),
             synced=any(item.type == "Synced" and item.status == "True" for item in status.conditions),
             last_sync=seconds_of(status.last_sync),
             last_attempt=seconds_of(status.last_attempt),
-            retries=status.retries,
+            retries=max(status.retries, 0),
             conditions=tuple(status.conditions),
         )
         return Entry(
@@ -76,8 +87,8 @@ class OwnAdapter:
             mode=mode,
             site=site,
             provider=_provider(spec.provider_ref.kind, meta.namespace, spec.provider_ref.name),
-            ttl=spec.ttl_seconds,
-            interval=float(spec.interval_seconds),
+            ttl=min(max(spec.ttl_seconds, 1), MAX_TTL),
+            interval=float(min(max(spec.interval_seconds, INTERVALS[0]), INTERVALS[1])),
             enabled=spec.enabled,
             deletes=spec.deletion_policy == "Delete",
             accepted=EVERYWHERE if spec.allow_private else (),
@@ -93,7 +104,7 @@ class OwnAdapter:
         """The status; what is None goes."""
         where = report.published_at
         return {
-            "addresses": [str(address) for address in report.addresses],
+            "addresses": [str(address) for address in report.addresses[:MAX_ADDRESSES]],
             "mode": entry.mode or None,
             "fqdn": entry.name.text if where else None,
             "providerRef": {"kind": where.kind, "name": where.name} if where else None,
@@ -143,13 +154,18 @@ def addresses_of(texts: tuple[str, ...]) -> tuple[Address, ...]:
 
 
 def _provider(kind: str, namespace: str, name: str) -> ProviderId:
-    return ProviderId(kind, namespace if kind == "Provider" else "", name)
+    """One of the two kinds there are, whatever stands there: no other reaches beyond the namespace."""
+    return (
+        ProviderId("ClusterProvider", "", name)
+        if kind == "ClusterProvider"
+        else ProviderId("Provider", namespace, name)
+    )
 
 
 def _source(wanted: Wanted, namespace: str) -> tuple[Source, str, str]:
     """The source, the mode's word, and the Site where there is one. Raises ModelError."""
     if wanted.wan is not None:
-        families = frozenset(_FAMILIES[family] for family in wanted.wan.families)
+        families = frozenset(_FAMILIES[family] for family in wanted.wan.families if family in _FAMILIES)
         host = wanted.wan.ipv6_host_id
         return WanSource(families, parse_host_id(host) if host else None), "WAN", wanted.wan.site
     if wanted.nodes is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,10 +20,11 @@ from homing.operator.secrets import Secrets
 from homing.providers.base import Provider as Publisher
 from homing.providers.dyndns2 import Dyndns2
 from homing.providers.gandi import Gandi
-from homing.providers.https import authority
+from homing.providers.https import authority, endpoint
 from homing.providers.presets import GENERIC, PRESETS
 from homing.providers.rate import Rate
 from homing.providers.rfc2136 import Rfc2136
+from homing.providers.signed_dns import host_port
 from homing.providers.zone import ZoneProvider
 
 COOLDOWN = 60.0
@@ -58,18 +60,22 @@ class Found:
         if reference is None:
             return None
         namespace = self.id.namespace if isinstance(reference, SecretKey) else reference.namespace
-        return namespace, reference.name, reference.key or _KEYS[self.type]
+        return namespace, reference.name, reference.key or _KEYS.get(self.type, "")
 
     @property
     def realm(self) -> str:
         """The service it publishes at: two accounts of one service would write the same records."""
         spec = self.spec
-        if spec.dyndns2 is not None:
-            return (
-                f"dyndns2 {authority(spec.dyndns2.server)}" if spec.dyndns2.server else f"dyndns2 {spec.dyndns2.preset}"
-            )
-        if spec.rfc2136 is not None:
-            return f"rfc2136 {spec.rfc2136.server.lower()}"
+        try:
+            if spec.dyndns2 is not None or spec.strato is not None:
+                given = (spec.dyndns2 or spec.strato or Strato()).server
+                preset = PRESETS["strato"] if spec.dyndns2 is None else PRESETS.get(spec.dyndns2.preset or "", GENERIC)
+                return f"dyndns2 {authority(endpoint(given or '', preset.url, 'server'))}"
+            if spec.rfc2136 is not None:
+                host, port = host_port(spec.rfc2136.server.lower(), "server")
+                return f"rfc2136 {host.rstrip('.')} {port}"
+        except (ConfigError, ValueError):
+            return f"nowhere {self.id}"  # such a provider cannot be used at all
         return self.type
 
 
@@ -100,7 +106,7 @@ class Providers:
         self._strato_cooldown = strato_cooldown
         self._gandi_server = gandi_server
         self._zones = zones
-        self._made: dict[ProviderId, tuple[tuple[str, int], Publisher]] = {}
+        self._made: dict[ProviderId, tuple[tuple[str, int], Publisher, tuple[str, str] | None]] = {}
         self._https: dict[str, HttpClient] = {}
         self._gandi = Rate(900, 60, clock)
         self._strato = Rate(120, 30, clock)
@@ -120,19 +126,17 @@ class Providers:
             return None
         return Found(which, found.spec, (found.metadata.uid, found.metadata.generation))
 
-    def allowed(self, found: Found, entry: Entry) -> None:
-        """Raises Unready unless the provider may publish this name for this namespace."""
-        spec, where = found.spec, found.id
+    def allowed(self, found: Found, entry: Entry, name: Name | None = None) -> None:
+        """Raises Unready unless the provider may publish the Domain's name, or ``name``, for its namespace."""
+        spec, where, name = found.spec, found.id, name or entry.name
         if isinstance(spec, ClusterProviderSpec) and not {entry.which.namespace, "*"} & set(spec.allowed_namespaces):
             raise Unready(
                 "NotAllowed",
                 f"{where} does not allow namespace {entry.which.namespace}; add it to its allowedNamespaces",
             )
         domains = spec.allowed_domains
-        if domains is not None and not any(_within(entry.name, domain) for domain in domains):
-            raise Unready(
-                "NotAllowed", f"{where} does not allow {entry.name.text}; add its domain to its allowedDomains"
-            )
+        if domains is not None and not any(_within(name, domain) for domain in domains):
+            raise Unready("NotAllowed", f"{where} does not allow {name.text}; add its domain to its allowedDomains")
 
     async def use(self, found: Found) -> Publisher:
         """The part that publishes there, with its credentials in hand. Raises Unready and KubeError."""
@@ -144,16 +148,37 @@ class Providers:
                 await made[1].aclose()
             try:
                 publisher = self._make(found)
-            except ConfigError as error:
+            except (ConfigError, ModelError) as error:
+                error = error if isinstance(error, ConfigError) else ConfigError("spec", str(error))
                 raise Unready(
                     "ProviderInvalid", f"{found.id}: {error.where.rpartition('.')[2]} {error.problem}"
                 ) from None
-            made = self._made[found.id] = (found.version, publisher)
+            before = made[2] if made is not None else None
+            secret = found.secret[:2] if found.secret is not None else None
+            made = self._made[found.id] = (found.version, publisher, secret)
+            self._forget_secret(before)
+            await self._close_unused()
         return made[1]
+
+    def forget(self, which: ProviderId) -> None:
+        """A provider is gone, and the value of its Secret with it where no other uses that."""
+        made = self._made.pop(which, None)
+        if made is not None:
+            self._forget_secret(made[2])
+
+    def _forget_secret(self, secret: tuple[str, str] | None) -> None:
+        if secret is not None and all(other[2] != secret for other in self._made.values()):
+            self._secrets.forget(*secret)
+
+    async def _close_unused(self) -> None:
+        """Close the clients that no provider has any more: each keeps its authorities in memory."""
+        used = {found.spec.ca_bundle or "" for found in map(self.object, self._made) if found is not None}
+        for client in [self._https.pop(bundle) for bundle in self._https.keys() - used]:
+            await client.aclose()
 
     async def aclose(self) -> None:
         """Let go of all connections."""
-        for _, publisher in self._made.values():
+        for _, publisher, _ in self._made.values():
             await publisher.aclose()
         for client in self._https.values():
             await client.aclose()
@@ -164,8 +189,12 @@ class Providers:
             if self._zones is None:
                 raise Unready("ZoneServed", "its names are published by `homing dns`")
             return self._zones.named(key)
+        if sum(getattr(spec, one) is not None for one in _KEYS) != 1:
+            raise ConfigError("spec", f"names not exactly one of {', '.join(_KEYS)}")
         if found.secret is None:
             raise Unready("SecretNotFound", f"{found.id} names no Secret; add spec.secretRef")
+        if spec.ca_bundle:
+            _check_certificates(spec.ca_bundle)
         secret, timeout = self._secrets.secret(*found.secret), float(spec.timeout_seconds)
         publisher: Publisher
         cost: Cost = lambda _name, _change: 1  # noqa: E731 - one of two
@@ -218,6 +247,14 @@ class Providers:
         if bundle not in self._https:
             self._https[bundle] = HttpClient(ca_pem=bundle, fence=self._fence)
         return self._https[bundle]
+
+
+def _check_certificates(bundle: str) -> None:
+    """Raises ConfigError for what holds no certificate that can be read: TLS would only fail without saying why."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=bundle)
+    except (ssl.SSLError, ValueError):
+        raise ConfigError("caBundle", "holds something that is no certificate in PEM") from None
 
 
 def _name(text: str) -> Name:

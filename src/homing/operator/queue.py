@@ -130,6 +130,11 @@ class Turns(Generic[K]):
             self._push(place.due, key)
 
     def _push(self, due: float, key: K) -> None:
+        if len(self._heap) > 2 * len(self._places) + 64:  # who is woken early leaves a time behind
+            self._heap = [
+                item for item in self._heap if item[2] in self._places and self._places[item[2]].due == item[0]
+            ]
+            heapq.heapify(self._heap)
         self._count += 1
         heapq.heappush(self._heap, (due, self._count, key))
         if self._heap[0][2] == key:

@@ -13,6 +13,7 @@ from typing import Any
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
+from homing.errors import kind_and_place
 from homing.kube.client import KubeClient
 from homing.kube.kinds import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, STRATO_DOMAINS
 from homing.kube.lease import Election, Leadership
@@ -24,7 +25,7 @@ from homing.model.name import Name
 from homing.model.rrset import RRset
 from homing.operator.accounts import Accounts
 from homing.operator.domains import Domains
-from homing.operator.entry import ProviderId, Which
+from homing.operator.entry import ProviderId, Unready, Which
 from homing.operator.esddns import Esddns, ReadConfig
 from homing.operator.home import CONFIG_MAP, Home
 from homing.operator.own import OwnAdapter
@@ -181,7 +182,16 @@ class Term:
 
         def mirror(resource: Resource[Any], on_change: Callable[[Key, Any, Any], None]) -> Mirror[Any]:
             names = options.namespaces if resource.namespaced else ()
-            return Mirror(client, resource, clock=clock, chance=chance, namespaces=names, on_change=on_change)
+
+            def told(key: Key, old: Any, new: Any) -> None:
+                try:
+                    on_change(key, old, new)
+                except Exception as fault:  # noqa: BLE001 - one object takes no other down with it, as in the queue
+                    part = f"{resource.kind} {'/'.join(key)}"
+                    log.critical("internal fault, please report it", part=part, fault=kind_and_place(fault))
+                    metrics.faults.labels("change").inc()
+
+            return Mirror(client, resource, clock=clock, chance=chance, namespaces=names, on_change=told)
 
         self._secrets_seen = mirror(SECRETS_METADATA, self._secret_changed)
         self._providers_seen = mirror(PROVIDERS, partial(self._provider_changed, "Provider"))
@@ -229,7 +239,7 @@ class Term:
             users=lambda which: len(self.domains.of_provider(which)),
             clock=clock,
         )
-        self.domains.keep_lockouts = self._keep_lockouts
+        self.domains.keep_lockouts_by(self._keep_lockouts)
         self._esddns: Esddns | None = None
         self._home: Home | None = None
         if make is not None:
@@ -295,8 +305,12 @@ class Term:
         for entry in sorted(self.domains.entries.values(), key=lambda entry: entry.age):
             where = self._providers.object(entry.known.provider) if entry.known.provider is not None else None
             name = self.domains.published_name(entry)
-            if where is not None and where.type == "zone" and name is not None and name.is_within(origin):
-                for item in entry.known.rrsets(name, entry.ttl):
+            if where is None or where.type != "zone" or name is None or not name.is_within(origin):
+                continue
+            # A status may be forged: what it says is held to what its Domain asks for and may publish.
+            with contextlib.suppress(Unready):
+                self._providers.allowed(where, entry, name)
+                for item in entry.known.rrsets(name, entry.ttl) if name == entry.name else ():
                     found.setdefault(item.key, item)
         return list(found.values())
 
@@ -338,6 +352,8 @@ class Term:
         if old is not None and new is not None and old.metadata.generation == new.metadata.generation:
             return  # our own status is no news
         self._accounts.learn(which, new)
+        if new is None:
+            self.domains.forget_provider(which)
         if not self._serves_zones:
             self.turns.wake(which)
         for domain in self.domains.of_provider(which):

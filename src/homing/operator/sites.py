@@ -11,7 +11,7 @@ from homing.detect import Detector
 from homing.detect.consensus import votes
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
-from homing.errors import KubeError, NotFound
+from homing.errors import ConfigError, Conflict, KubeError, NotFound
 from homing.kube.client import KubeClient
 from homing.kube.kinds import SITES
 from homing.kube.kinds.site import Detect, Site
@@ -148,16 +148,55 @@ class SiteObserver:
         self._by = by
         self._heard = heard
         self._view = SiteView.of(site)
-        self._families = len(site.spec.detect.families)
+        self._families = len(set(site.spec.detect.families))
         self._news = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._detector = make(site.spec.detect, self._on_round)
+        self._detector: Detector | None = None
+        self._problem = ""
+        try:
+            self._detector = make(site.spec.detect, self._on_round)
+        except ConfigError as error:
+            self._problem = str(error)
 
     async def run(self) -> None:
-        """Observe and write."""
+        """Observe and write; a spec that cannot be right is told, and changes nothing else."""
+        if self._detector is None:
+            log.warning("the Site cannot be observed for", site=self._site.metadata.name, reason=self._problem)
+            await self._tell_problem()
+            return
         async with asyncio.TaskGroup() as group:
             group.create_task(self._detector.run())
             group.create_task(self._write())
+
+    async def _tell_problem(self) -> None:
+        """Write why nothing is observed, then wait for another spec, which has an observer of its own."""
+        meta, before = self._site.metadata, self._site.status.conditions
+        told = condition(
+            before,
+            "Detected",
+            bool(self._view.good),
+            "InvalidSpec",
+            f"{self._problem}; the last good address stays",
+            at=self._clock.time(),
+            generation=meta.generation,
+        )
+        others = [condition_data(item) for item in before if item.type != told.type]
+        status = {"observedGeneration": meta.generation, "conditions": [condition_data(told), *others]}
+        while not await self._wrote(status):
+            await self._clock.sleep(AGAIN)
+        await asyncio.Event().wait()
+
+    async def _wrote(self, status: dict[str, Any]) -> bool:
+        """Write the status of this very Site, not of one that was made anew under its name."""
+        meta = self._site.metadata
+        try:
+            await self._client.patch(SITES, meta.name, {"metadata": {"uid": meta.uid}, "status": status}, sub="status")
+        except (NotFound, Conflict):
+            log.warning("the Site is gone", site=meta.name)
+        except KubeError as error:
+            log.warning("status of the Site not written, trying again", site=meta.name, reason=str(error))
+            return False
+        return True
 
     def _on_round(self, verdict: Verdict) -> None:
         new = self._view.take(verdict)
@@ -166,12 +205,12 @@ class SiteObserver:
             log.info(
                 "WAN address", site=self._site.metadata.name, family=str(verdict.family), address=str(verdict.address)
             )
-            self._detector.trigger()
+            if self._detector is not None:
+                self._detector.trigger()
         self._news.set()
 
     async def _write(self) -> None:
         conditions = tuple(self._site.status.conditions)
-        name = self._site.metadata.name
         while True:
             await self._news.wait()
             self._news.clear()
@@ -180,13 +219,9 @@ class SiteObserver:
                 await self._news.wait()
                 self._news.clear()
             status = self._view.status(conditions, self._by, self._site.metadata.generation)
-            try:
-                await self._client.patch(SITES, name, {"status": status}, sub="status")
+            if await self._wrote(status):
                 conditions = tuple(Condition(**_snake(item)) for item in status["conditions"])
-            except NotFound:
-                log.warning("the Site is gone", site=name)
-            except KubeError as error:
-                log.warning("status of the Site not written, trying again", site=name, reason=str(error))
+            else:
                 await self._clock.sleep(AGAIN)
                 self._news.set()
 

@@ -25,6 +25,9 @@ _REASONS = {
     "held": "DynDnsUpdateHeld",
     "conflict": "Conflict",
     "disabled": "Disabled",
+    "removed": "RecordRemoved",
+    "retained": "RecordRetained",
+    "drift": "DriftFound",
 }
 
 
@@ -47,6 +50,10 @@ class StratoAdapter:
         manual = spec.ip_address is not None
         provider = ProviderId(STRATO, meta.namespace, spec.password.name)
         held = addresses_of(tuple(text for text in (status.ip_address, status.ipv6_address) if text))
+        if not (
+            status.observed_generation == meta.generation or (not status.observed_generation and status.last_result)
+        ):
+            held = ()  # published under a name or an account that the spec may no longer have
         known = Known(
             fqdn=name.text if held else "",
             provider=provider if held else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_network
@@ -96,9 +97,16 @@ class World:
         return not entry.site or (site is not None and bool(site.status.detected_at))
 
     def accepted(self, entry: Entry) -> tuple[Network, ...]:
-        """The networks that a Domain's Site takes for globally reachable; no others count (law 7)."""
+        """The networks that a Domain's Site takes for globally reachable; no others count (law 7).
+
+        What is no network accepts nothing; the Site itself says so.
+        """
         site = self.sites.get(("", entry.site)) if entry.site else None
-        return tuple(ip_network(text) for text in site.spec.detect.accept_networks) if site is not None else ()
+        found: list[Network] = []
+        for text in site.spec.detect.accept_networks if site is not None else ():
+            with contextlib.suppress(ValueError):
+                found.append(ip_network(text))
+        return tuple(found)
 
     def _viewed(self, source: NodesSource | ServiceSource) -> Mapping[Key, ServiceView]:
         if isinstance(source, NodesSource):
@@ -125,17 +133,20 @@ class World:
             self._changed(NODES.plural)
 
     def _slice(self, key: Key, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        known = new or old
-        name = known.metadata.labels.get("kubernetes.io/service-name", "") if known is not None else ""
-        slices = self._of_service.setdefault((key[0], name), {})
-        before = hosts(slices.values())
-        slices.pop(key[1], None)
-        if new is not None:
-            slices[key[1]] = new
-        if hosts(slices.values()) != before:
-            self._changed(NODES.plural)
-        if not slices:
-            del self._of_service[key[0], name]
+        for name in {_service_of(one) for one in (old, new) if one is not None}:
+            slices = self._of_service.setdefault((key[0], name), {})
+            before = hosts(slices.values())
+            slices.pop(key[1], None)
+            if new is not None and _service_of(new) == name:
+                slices[key[1]] = new
+            if hosts(slices.values()) != before:
+                self._changed(NODES.plural)
+            if not slices:
+                del self._of_service[key[0], name]
+
+
+def _service_of(item: EndpointSlice) -> str:
+    return item.metadata.labels.get("kubernetes.io/service-name", "")
 
 
 def _said(site: Site) -> tuple[int, dict[Family, Address]]:

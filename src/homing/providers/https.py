@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from ipaddress import ip_address
+from urllib.parse import quote
 
 from homing.effects.http import HttpError, HttpResponse
 from homing.errors import ConfigError, ProviderBusy
@@ -51,14 +53,16 @@ def authority(url: str) -> str:
     return f"{parsed.host}" if parsed.is_default_port() else f"{parsed.host}:{parsed.port}"
 
 
-def excerpt(text: str, *secrets: str) -> str:
+def excerpt(text: str, *secrets: str, limit: int = MAX_EXCERPT) -> str:
     """The beginning of an answer as it may be shown: bounded, printable, and without the secrets or their Base64."""
     for secret in secrets:
         for form in (secret, base64.b64encode(secret.encode()).decode()):
-            if form:
-                text = text.replace(form, "***")
-    plain = " ".join("".join(char if char.isprintable() else " " for char in text[: 8 * MAX_EXCERPT]).split())
-    return plain[: MAX_EXCERPT - 3] + "..." if len(plain) > MAX_EXCERPT else plain
+            escaped = json.dumps(form)[1:-1]  # a server that echoes what it got may do so in JSON
+            for shown in (form, escaped, escaped.replace("/", "\\/"), quote(form, safe="")):
+                if shown:
+                    text = text.replace(shown, "***")
+    plain = " ".join("".join(char if char.isprintable() else " " for char in text[: 8 * limit]).split())
+    return plain[: limit - 3] + "..." if len(plain) > limit else plain
 
 
 def busy(provider: str, fqdn: str, error: HttpError) -> ProviderBusy:
