@@ -70,6 +70,6 @@ def give(kube: Kube, world: StandInInternet) -> None:
 
 def accept_stand_ins(kube: Kube) -> None:
     """Let Site ``default``, which the operator creates, take the word of a stand-in, and addresses that nobody has."""
-    until(lambda: kube.get(SITES, "default"), 10, "Site default")
+    until(lambda: kube.get(SITES, "default"), 30, "Site default")
     detect: dict[str, Any] = {"acceptNetworks": ["203.0.113.0/24"], "quorum": 1, "timeoutSeconds": 2}
     kube.patch(SITES, "default", {"spec": {"detect": {**detect, "probeIntervalSeconds": 1}}})

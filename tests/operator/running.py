@@ -136,7 +136,7 @@ class Kube:
         kind: str = "Ready",
         status: str = "True",
         reason: str = "",
-        seconds: float = 10.0,
+        seconds: float = 30.0,
     ) -> Object:
         """Wait for a condition."""
 

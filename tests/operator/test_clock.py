@@ -109,8 +109,8 @@ def test_an_operator_goes_on_when_its_clock_is_set(kube: Kube, world: StandInInt
         for number, seconds in ((2, 3600), (3, -3600)):
             ahead.write_text(str(seconds))
             kube.patch(DOMAINS, "www", {"spec": {"addresses": static(number)}})
-            until(lambda: holds(world, "www", number), 5, "the change")  # noqa: B023
-            until(lambda: kube.status(DOMAINS, "www")["addresses"] == [f"203.0.113.{number}"], 5, "the status")  # noqa: B023
+            until(lambda: holds(world, "www", number), 15, "the change")  # noqa: B023
+            until(lambda: kube.status(DOMAINS, "www")["addresses"] == [f"203.0.113.{number}"], 15, "the status")  # noqa: B023
             told = datetime.fromisoformat(kube.status(DOMAINS, "www")["lastSync"]).timestamp() - time.time()
             assert abs(told - seconds) < 60, "the operator has another time than the test gave it"
             kube.patch(DOMAINS, "www", {"metadata": {"annotations": {"homing.dev/reconcile": str(seconds)}}})

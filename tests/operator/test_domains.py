@@ -26,9 +26,9 @@ def test_a_name_follows_the_wan_address(kube: Kube, world: StandInInternet, tmp_
         assert world.gandi.values("example.org", "www", "A") == (str(HOME),)
         assert kube.status(DOMAINS, "www")["addresses"] == [str(HOME)]
         world.move(MOVED)
-        until(lambda: world.gandi.values("example.org", "www", "A") == (str(MOVED),), 10, "the new address")
-        until(lambda: kube.status(DOMAINS, "www")["addresses"] == [str(MOVED)], 5, "the status")
-        until(lambda: ("Normal", "Updated") in kube.events("www"), 5, "the event")
+        until(lambda: world.gandi.values("example.org", "www", "A") == (str(MOVED),), 30, "the new address")
+        until(lambda: kube.status(DOMAINS, "www")["addresses"] == [str(MOVED)], 15, "the status")
+        until(lambda: ("Normal", "Updated") in kube.events("www"), 15, "the event")
         assert kube.status(SITES, "default")["ipv4"] == str(MOVED)
 
 
@@ -41,8 +41,8 @@ def test_drift_is_repaired(kube: Kube, world: StandInInternet, tmp_path: Path) -
         record = world.gandi.records["example.org", "www", "A"]
         world.gandi.records["example.org", "www", "A"] = type(record)(record.ttl, ("203.0.113.66",))
         kube.patch(DOMAINS, "www", {"metadata": {"annotations": {"homing.dev/reconcile": "now"}}})
-        until(lambda: world.gandi.values("example.org", "www", "A") == ("203.0.113.77",), 5, "the repair")
-        until(lambda: ("Warning", "DriftFound") in kube.events("www"), 5, "the event")
+        until(lambda: world.gandi.values("example.org", "www", "A") == ("203.0.113.77",), 15, "the repair")
+        until(lambda: ("Warning", "DriftFound") in kube.events("www"), 15, "the event")
 
 
 def test_a_missing_secret_provider_or_key_is_told_and_mended_by_its_coming(
@@ -93,7 +93,7 @@ def test_deletion_goes_by_the_policy(kube: Kube, world: StandInInternet, tmp_pat
         found = kube.get(DOMAINS, "www") or {}
         assert bool(found["metadata"].get("finalizers")) is (policy == "Delete")
         kube.delete(DOMAINS, "www")
-        until(lambda: kube.get(DOMAINS, "www") is None, 5, "the end of the Domain")
+        until(lambda: kube.get(DOMAINS, "www") is None, 15, "the end of the Domain")
         held = world.gandi.values("example.org", "www", "A")
         assert held == (() if policy == "Delete" else ("203.0.113.77",))
 
@@ -107,7 +107,7 @@ def test_a_record_that_somebody_changed_stays(kube: Kube, world: StandInInternet
         record = world.gandi.records["example.org", "www", "A"]
         world.gandi.records["example.org", "www", "A"] = type(record)(record.ttl, ("203.0.113.66",))
         kube.delete(DOMAINS, "www")
-        until(lambda: kube.get(DOMAINS, "www") is None, 5, "the end of the Domain")
+        until(lambda: kube.get(DOMAINS, "www") is None, 15, "the end of the Domain")
         assert world.gandi.values("example.org", "www", "A") == ("203.0.113.66",)
 
 
@@ -120,9 +120,9 @@ def test_a_deletion_without_credentials_retains_the_record(kube: Kube, world: St
         kube.delete("v1/secrets", "gandi")
         kube.wait_for(DOMAINS, "www", status="False", reason="SecretNotFound")
         kube.delete(DOMAINS, "www")
-        until(lambda: kube.get(DOMAINS, "www") is None, 5, "the end of the Domain")
+        until(lambda: kube.get(DOMAINS, "www") is None, 15, "the end of the Domain")
         assert world.gandi.values("example.org", "www", "A") == ("203.0.113.77",)
-        until(lambda: ("Warning", "RecordRetained") in kube.events("www"), 5, "the event")
+        until(lambda: ("Warning", "RecordRetained") in kube.events("www"), 15, "the event")
 
 
 def test_a_disabled_domain_keeps_what_it_holds(kube: Kube, world: StandInInternet, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_lockout_shows_and_lifts_when_the_secret_changes(kube: Kube, world: St
         asked = len(world.gandi.log)
         first.kill()
     with operator(kube, tmp_path):  # the next leader knows of it and asks nobody
-        until(lambda: "leading" in (tmp_path / "operator-1.log").read_text(), 10, "the next leader")
+        until(lambda: "leading" in (tmp_path / "operator-1.log").read_text(), 30, "the next leader")
         kube.patch(DOMAINS, "www", {"metadata": {"annotations": {"homing.dev/reconcile": "now"}}})
         kube.wait_for(DOMAINS, "www", kind="Locked")
         assert len(world.gandi.log) == asked

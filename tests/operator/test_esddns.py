@@ -47,7 +47,7 @@ def test_what_users_have_leads_to_their_record(kube: Kube, world: StandInInterne
         holds(world, "home", str(HOME))
         kube.wait_for(DOMAINS, "esddns")
         kube.wait_for(PROVIDERS, "esddns")
-        copied = until(lambda: (kube.get(CONFIG_MAPS, "esddns-wan-ip") or {}).get("data"), 10, "the ConfigMap")
+        copied = until(lambda: (kube.get(CONFIG_MAPS, "esddns-wan-ip") or {}).get("data"), 30, "the ConfigMap")
         assert copied is not None
         assert copied.keys() == {"current_ip", "detected_at", "timestamp"}
         assert copied["current_ip"] == str(HOME)
@@ -81,7 +81,7 @@ def test_changes_count_without_a_restart(kube: Kube, world: StandInInternet, tmp
         configure(kube, record_ttl="soon")
         told(kube, "InvalidConfig")
         configure(kube, record_ttl="600", target_domain="not a domain")
-        until(lambda: kube.events("esddns-config").count(("Warning", "InvalidConfig")) == 3, 10, "the API's refusal")
+        until(lambda: kube.events("esddns-config").count(("Warning", "InvalidConfig")) == 3, 30, "the API's refusal")
         world.gandi.key = "rotated"
         configure(kube, target_domain="example.org", record_name="@")
         kube.wait_for(DOMAINS, "esddns", status="False")

@@ -43,10 +43,10 @@ def test_an_api_server_that_crashes_during_a_turn_loses_nothing(
             kube.wait_for(DOMAINS, "home")
             way.delay(0.5)
             kube.patch(DOMAINS, "www", {"spec": {"addresses": static(2)}})
-            until(lambda: holds(world, "www", 2), 10, "the write, whose answer is under way")
+            until(lambda: holds(world, "www", 2), 30, "the write, whose answer is under way")
             plane.kill_apiserver()
             try:
-                until(lambda: LOST in process.text, 10, "the end of leading")
+                until(lambda: LOST in process.text, 30, "the end of leading")
                 alone = time.time()
                 way.delay(0.0)
                 world.move(MOVED)
@@ -57,7 +57,7 @@ def test_an_api_server_that_crashes_during_a_turn_loses_nothing(
             until(lambda: world.gandi.values("example.org", "home", "A") == (str(MOVED),), 20, "the new address")
             back = kube.lease()[1]
             for name, address in (("home", str(MOVED)), ("www", "203.0.113.2")):
-                until(lambda: kube.status(DOMAINS, name)["addresses"] == [address], 10, "the status")  # noqa: B023
+                until(lambda: kube.status(DOMAINS, name)["addresses"] == [address], 30, "the status")  # noqa: B023
                 kube.wait_for(DOMAINS, name)
             assert alone < back
             assert not [item for item in world.gandi.log if alone < item.at < back], "asked without a Lease"
@@ -79,7 +79,7 @@ def test_an_etcd_that_restarts_loses_nothing(kube: Kube, world: StandInInternet,
         kube.cluster.plane.restart_etcd()
         kube.patch(DOMAINS, "www", {"spec": {"addresses": static(2)}})
         until(lambda: holds(world, "www", 2), 20, "the change")
-        until(lambda: kube.status(DOMAINS, "www")["addresses"] == ["203.0.113.2"], 10, "the status")
+        until(lambda: kube.status(DOMAINS, "www")["addresses"] == ["203.0.113.2"], 30, "the status")
         assert world.gandi.values("example.org", "home", "A") == (str(HOME),)
         assert [item.method for item in writes(world)] == ["PUT"] * 3
 
@@ -97,9 +97,9 @@ def test_connections_that_are_cut_every_two_seconds_lose_no_change(
         while time.monotonic() < end:
             number = number % 250 + 1
             kube.patch(DOMAINS, "www", {"spec": {"addresses": static(number)}})
-            until(lambda: holds(world, "www", number), 5, "the change")  # noqa: B023
+            until(lambda: holds(world, "www", number), 15, "the change")  # noqa: B023
             kube.domain(f"more-{number}", f"more-{number}.example.org", static(number))
-            until(lambda: holds(world, f"more-{number}", number), 5, "the new Domain")  # noqa: B023
+            until(lambda: holds(world, f"more-{number}", number), 15, "the new Domain")  # noqa: B023
             time.sleep(0.5)
         relay.heal()
         until(lambda: kube.status(DOMAINS, "www")["addresses"] == [f"203.0.113.{number}"], 20, "the status")
@@ -117,7 +117,7 @@ def test_an_expired_token_ends_the_writing_until_it_is_known_again(
         kube.wait_for(DOMAINS, "www")
         proxy.answer(401)
         proxy.cut()
-        until(lambda: LOST in process.text, 10, "the end of leading")
+        until(lambda: LOST in process.text, 30, "the end of leading")
         asked = len(writes(world))
         kube.patch(DOMAINS, "www", {"spec": {"addresses": static(2)}})
         kube.domain("mail", "mail.example.org", static(3))
@@ -168,8 +168,8 @@ def test_a_token_that_rotates_is_read_anew(kube: Kube, world: StandInInternet, t
             kube.delete("v1/secrets", "first")
             until(ended, 20, "the end of the old token, which the API server remembers for 10 s")
             kube.patch(DOMAINS, "www", {"spec": {"addresses": static(2)}})
-            until(lambda: holds(world, "www", 2), 5, "the change")
-            until(lambda: kube.status(DOMAINS, "www")["addresses"] == ["203.0.113.2"], 5, "the status")
+            until(lambda: holds(world, "www", 2), 15, "the change")
+            until(lambda: kube.status(DOMAINS, "www")["addresses"] == ["203.0.113.2"], 15, "the status")
             assert LOST not in process.text
             assert first not in process.text
     finally:
@@ -189,8 +189,8 @@ def test_a_status_that_cannot_be_written_is_written_15_seconds_later(
     kube.domain("mail", "mail.example.org", static(2))
     kube.strato_domain("seed", "www.example.de", ipAddress="8.8.4.4")
     with operator(kube, tmp_path, world, kubeconfig=kube.cluster.kubeconfig(server=proxy.server)) as process:
-        until(lambda: all(item.hits for item in faults), 10, "the refused writes")
-        until(lambda: process.metric("homing_operator_queue_depth") == 0, 5, "the end of the turns")
+        until(lambda: all(item.hits for item in faults), 30, "the refused writes")
+        until(lambda: process.metric("homing_operator_queue_depth") == 0, 15, "the end of the turns")
         assert not kube.status(DOMAINS, "www")
         assert len(writes(world)) == 2
         began = time.monotonic()
@@ -240,7 +240,7 @@ def test_a_secret_deleted_changed_and_recreated_is_followed(kube: Kube, world: S
         world.gandi.token = "the-next-token"
         kube.secret("gandi", **{"api-key": "the-next-token"})
         kube.patch(DOMAINS, "www", {"spec": {"addresses": static(3)}})
-        until(lambda: holds(world, "www", 3), 10, "the change with the new token")
+        until(lambda: holds(world, "www", 3), 30, "the change with the new token")
         assert {item.method for item in writes(world)} == {"PUT"}
 
 
@@ -262,7 +262,7 @@ def test_kinds_upgraded_in_place_go_on(kube: Kube, world: StandInInternet, tmp_p
             kube.domain("mail", "mail.example.org", static(3), later="told by a newer client")
             kube.patch(DOMAINS, "www", {"spec": {"addresses": static(2), "later": "x"}})
             until(lambda: holds(world, "www", 2) and holds(world, "mail", 3), 15, "the changes")
-            until(lambda: kube.status(DOMAINS, "www")["addresses"] == ["203.0.113.2"], 5, "the status")
+            until(lambda: kube.status(DOMAINS, "www")["addresses"] == ["203.0.113.2"], 15, "the status")
             kube.wait_for(DOMAINS, "mail")
         finally:
             plane.apply("".join(f"---\n{yaml.safe_dump(manifest(item))}" for item in DEFINITIONS))
@@ -303,7 +303,7 @@ def test_a_namespace_that_is_deleted_with_its_domains_does_not_hang(
             until(gone, 30, "the end of the namespace")
         assert holds(world, "www", 9)
         kube.patch(DOMAINS, "www", {"spec": {"addresses": static(8)}})
-        until(lambda: holds(world, "www", 8), 5, "the change elsewhere")
+        until(lambda: holds(world, "www", 8), 15, "the change elsewhere")
 
 
 @pytest.mark.parametrize("older", ["Domain", "StratoDomain"])

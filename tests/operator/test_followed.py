@@ -77,13 +77,13 @@ def test_a_name_follows_the_nodes_of_an_area(
         kube.wait_for(DOMAINS, "area")
         assert held(world, "area") == {ONE, TWO}
         ready(kube, nodes[0], is_ready=False)
-        until(lambda: held(world, "area") == {TWO}, 10, "the name without the first node")
+        until(lambda: held(world, "area") == {TWO}, 30, "the name without the first node")
         ready(kube, nodes[1], is_ready=False)
         told = kube.wait_for(DOMAINS, "area", status="False", reason="AddressUnknown")
         assert "no ready node of area" in told["message"]
         assert held(world, "area") == {TWO}
         ready(kube, nodes[0], is_ready=True)
-        until(lambda: held(world, "area") == {ONE}, 10, "the name with the first node")
+        until(lambda: held(world, "area") == {ONE}, 30, "the name with the first node")
 
 
 def test_a_name_follows_the_nodes_of_a_service(
@@ -98,9 +98,9 @@ def test_a_name_follows_the_nodes_of_a_service(
         kube.wait_for(DOMAINS, "web")
         assert held(world, "web") == {ONE}
         endpoints(kube, nodes[1])
-        until(lambda: held(world, "web") == {TWO}, 10, "the other node")
+        until(lambda: held(world, "web") == {TWO}, 30, "the other node")
         kube.patch("v1/services", "web", {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.99"}]}}}, "status")
-        until(lambda: held(world, "web") == {"203.0.113.99"}, 10, "the load balancer's address")
+        until(lambda: held(world, "web") == {"203.0.113.99"}, 30, "the load balancer's address")
 
 
 def test_an_account_of_the_cluster_is_for_the_namespaces_it_names(
@@ -141,7 +141,7 @@ def test_a_settings_file_that_changes_counts_and_a_broken_one_is_told(
     with operator(kube, tmp_path, None, "--config", str(file)) as process:
         kube.wait_for(DOMAINS, "area", status="False", reason="AddressUnknown")
         file.write_text("areas-annotation = \n")
-        until(lambda: "settings stay as they were" in process.text, 10, "the word of the broken file")
+        until(lambda: "settings stay as they were" in process.text, 30, "the word of the broken file")
         file.write_text(f'areas-annotation = "{areas}"\n')
         kube.wait_for(DOMAINS, "area", seconds=20)
         assert world.gandi.values("example.org", "area", "A") == (ONE,)

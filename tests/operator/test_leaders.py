@@ -55,10 +55,10 @@ def test_a_leader_killed_during_its_calls_is_followed(kube: Kube, world: StandIn
         world.strato.faults.add(Fault(Kind.HANG), key="www.example.de")
         kube.patch(DOMAINS, "d1", {"spec": {"addresses": static(50)}})
         kube.strato_domain("www", "www.example.de", ipAddress="8.8.4.4")
-        until(lambda: writes(world, "d1/")[-1].status == 0 and len(world.strato.log) == 2, 10, "the calls")
+        until(lambda: writes(world, "d1/")[-1].status == 0 and len(world.strato.log) == 2, 30, "the calls")
         leader.kill()
         until(lambda: holds(world, "d1", 50) and len(world.strato.log) == 3, LEASE + 5, "the next leader's writes")
-        until(lambda: kube.status(DOMAINS, "d1")["addresses"] == ["203.0.113.50"], 5, "the status")
+        until(lambda: kube.status(DOMAINS, "d1")["addresses"] == ["203.0.113.50"], 15, "the status")
         kube.wait_for(STRATO_DOMAINS, "www")
         assert [item.status for item in writes(world, "d1/")] == [201, 0, 201]
         assert [item.status for item in writes(world)] == [201] * 3 + [0, 201]
@@ -82,7 +82,7 @@ def test_a_frozen_leader_that_wakes_writes_nothing_until_it_leads_anew(
                 way.delay(0.5)
                 for number in FEW:
                     kube.patch(DOMAINS, f"d{number}", {"spec": {"addresses": static(number + 10)}})
-                until(lambda: len(world.gandi.log) > asked, 10, "its reading, whose answer is under way")
+                until(lambda: len(world.gandi.log) > asked, 30, "its reading, whose answer is under way")
                 frozen.send(signal.SIGSTOP)
                 way.delay(0.0)
                 until(lambda: published(kube, world, 10), LEASE + 10, "the second leader's writes")
@@ -123,7 +123,7 @@ def test_a_leader_cut_off_from_the_api_server_stops_before_another_starts(
                 stand_by(second)
                 for number in names[:3]:
                     kube.domain(f"d{number}", f"d{number}.example.org", static(number))
-                until(lambda: len(writes(world)) >= 3, 10, "the first writes")
+                until(lambda: len(writes(world)) >= 3, 30, "the first writes")
                 for number in names[3:]:
                     kube.domain(f"d{number}", f"d{number}.example.org", static(number))
                 relay.black_hole()

@@ -57,12 +57,12 @@ def test_readiness_waits_for_a_leader_and_the_cluster(
     leases = proxy.answer(503, ".*", "/leases")
     lists = proxy.answer(503, "GET", "homing.dev/v1alpha1/.*domains")
     with operator(kube, tmp_path, world, kubeconfig=kube.cluster.kubeconfig(server=proxy.server)) as process:
-        until(lambda: leases.hits, 10, "the first look at the Lease")
+        until(lambda: leases.hits, 30, "the first look at the Lease")
         status, text = process.ask("/readyz")
         assert status == 503
         assert "no leader is known" in text
         leases.times = 0
-        until(lambda: lists.hits, 10, "the first look at the Domains")
+        until(lambda: lists.hits, 30, "the first look at the Domains")
         status, text = process.ask("/readyz")
         assert status == 503
         assert "reading the cluster" in text
@@ -92,7 +92,7 @@ def test_metrics_tell_the_truth(kube: Kube, world: StandInInternet, tmp_path: Pa
             labels = f'fqdn="{name}.example.org",kind="Domain",name="{name}",namespace="{kube.namespace}"'
             return leader.metric(f"homing_domain_ready{{{labels}}}")
 
-        until(lambda: leader.metric("homing_operator_queue_depth") == 0, 5, "the end of the turns")
+        until(lambda: leader.metric("homing_operator_queue_depth") == 0, 15, "the end of the turns")
         assert (leader.metric("homing_operator_leader"), other.metric("homing_operator_leader")) == (1, 0)
         assert (ready("www"), ready("mail")) == (1, 0)
         assert leader.metric("esddns_state_in_sync") == 0
@@ -108,6 +108,6 @@ def test_metrics_tell_the_truth(kube: Kube, world: StandInInternet, tmp_path: Pa
             )
             assert leader.metric(sample) >= 1, sample
         kube.delete(DOMAINS, "mail")
-        until(lambda: leader.metric("esddns_state_in_sync") == 1, 5, "all in sync")
+        until(lambda: leader.metric("esddns_state_in_sync") == 1, 15, "all in sync")
         assert 'name="mail"' not in leader.ask("/metrics")[1]
         assert not re.search(r"^homing_domain_ready\{", other.ask("/metrics")[1], re.MULTILINE)

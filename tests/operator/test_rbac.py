@@ -70,7 +70,7 @@ def test_a_scoped_operator_keeps_to_its_namespaces(
     with leading(kube, world, tmp_path, "--watch-namespace", kube.namespace):
         follow_esddns(kube, world)
         kube.patch(SITES, "default", {"spec": {"detect": {"timeoutSeconds": 3}}})  # it begins to observe once more
-        until(lambda: max(counts(kube, "default", SITES, "default")) > 1, 10, "an event of the Site that is counted")
+        until(lambda: max(counts(kube, "default", SITES, "default")) > 1, 30, "an event of the Site that is counted")
         used, refused = asked(kube, "homing-operator")
         assert refused == []
         rights = granted(placed)
@@ -103,7 +103,7 @@ def follow_esddns(kube: Kube, world: StandInInternet) -> None:
     accept_stand_ins(kube)
     kube.wait_for(DOMAINS, "esddns", seconds=15)
     kube.wait_for(PROVIDERS, "esddns")
-    until(lambda: (kube.get("v1/configmaps", "esddns-wan-ip") or {}).get("data"), 10, "the ConfigMap")
+    until(lambda: (kube.get("v1/configmaps", "esddns-wan-ip") or {}).get("data"), 30, "the ConfigMap")
 
 
 def publish_and_remove(kube: Kube, world: StandInInternet) -> None:
@@ -116,7 +116,7 @@ def publish_and_remove(kube: Kube, world: StandInInternet) -> None:
     kube.wait_for(DOMAINS, "node")
     kube.wait_for(CLUSTER_PROVIDERS, f"house-{kube.namespace}")
     kube.delete(DOMAINS, "node")
-    until(lambda: kube.get(DOMAINS, "node") is None, 10, "the end of the Domain")
+    until(lambda: kube.get(DOMAINS, "node") is None, 30, "the end of the Domain")
     assert world.gandi.values("example.org", "node", "A") == ()
 
 
@@ -143,7 +143,7 @@ def lock_an_account(kube: Kube, world: StandInInternet) -> None:
     assert found is not None
     assert "badauth" in found["metadata"]["annotations"]["homing.dev/lockouts"]
     kube.patch(STRATO_DOMAINS, "www", {"metadata": {"annotations": {"homing.dev/reconcile": "1"}}})
-    until(lambda: max(counts(kube, kube.namespace, STRATO_DOMAINS, "www")) > 1, 10, "an event that is counted")
+    until(lambda: max(counts(kube, kube.namespace, STRATO_DOMAINS, "www")) > 1, 30, "an event that is counted")
 
 
 def counts(kube: Kube, namespace: str, resource: str, name: str) -> list[int]:

@@ -36,12 +36,12 @@ def test_one_agent_of_a_site_detects_for_all(kube: Kube, world: StandInInternet,
     nodes(kube, first, second)
     kube.site(world)
     with agent(kube, tmp_path / "a", first) as one:
-        until(lambda: kube.status(SITES, "default").get("ipv4") == str(HOME), 10, "the address")
+        until(lambda: kube.status(SITES, "default").get("ipv4") == str(HOME), 30, "the address")
         assert kube.status(SITES, "default")["detectedBy"] == first
         with agent(kube, tmp_path / "b", second) as two:
-            until(lambda: two.ask("/readyz")[0] == 200, 10, "the second agent")
+            until(lambda: two.ask("/readyz")[0] == 200, 30, "the second agent")
             world.move(MOVED)
-            until(lambda: kube.status(SITES, "default")["ipv4"] == str(MOVED), 10, "the new address")
+            until(lambda: kube.status(SITES, "default")["ipv4"] == str(MOVED), 30, "the new address")
             assert two.metric('homing_observations_total{method="stun",result="answer"}') == 0
             assert one.metric('homing_observations_total{method="stun",result="answer"}') > 0
             one.kill()
@@ -58,7 +58,7 @@ def test_a_node_belongs_to_the_site_that_selects_it(kube: Kube, world: StandInIn
     kube.site(world, place, nodeSelector={"example.org/place": place})
     try:
         with agent(kube, tmp_path, name):
-            until(lambda: kube.status(SITES, place).get("ipv4") == str(HOME), 10, "the address")
+            until(lambda: kube.status(SITES, place).get("ipv4") == str(HOME), 30, "the address")
             assert "ipv4" not in kube.status(SITES, "default")
     finally:
         kube.delete(SITES, place)
@@ -71,7 +71,7 @@ def test_a_dispute_keeps_the_last_address(kube: Kube, world: StandInInternet, tm
     kube.site(world)
     kube.patch(SITES, "default", {"spec": {"detect": {"quorum": 2, "intervalSeconds": 10}}})
     with agent(kube, tmp_path, name):
-        until(lambda: kube.status(SITES, "default").get("ipv4") == str(HOME), 10, "the address")
+        until(lambda: kube.status(SITES, "default").get("ipv4") == str(HOME), 30, "the address")
         world.stun[0].wan = lambda _: MOVED
         world.stun[1].wan = lambda _: type(HOME)("203.0.113.66")
         kube.wait_for(SITES, "default", kind="Disputed", seconds=20)
@@ -88,9 +88,9 @@ def test_the_operator_observes_where_no_agent_does_and_copies_the_address(
     nodes(kube, name)
     kube.site(world)
     with operator(kube, tmp_path, world):
-        until(lambda: kube.status(SITES, "default").get("ipv4") == str(HOME), 10, "the address")
+        until(lambda: kube.status(SITES, "default").get("ipv4") == str(HOME), 30, "the address")
         assert kube.status(SITES, "default")["detectedBy"] == "operator"
-        data = until(lambda: (kube.get("v1/configmaps", CONFIG_MAP) or {}).get("data"), 10, "the ConfigMap")
+        data = until(lambda: (kube.get("v1/configmaps", CONFIG_MAP) or {}).get("data"), 30, "the ConfigMap")
         assert data is not None
         assert data["current_ip"] == str(HOME)
         for key in ("detected_at", "timestamp"):
@@ -98,9 +98,9 @@ def test_the_operator_observes_where_no_agent_does_and_copies_the_address(
         with agent(kube, tmp_path / "agent", name):
             until(lambda: kube.status(SITES, "default")["detectedBy"] == name, 15, "the agent's word")
             world.move(MOVED)
-            until(lambda: kube.status(SITES, "default")["ipv4"] == str(MOVED), 10, "the new address")
-            until(lambda: kube.status(SITES, "default")["detectedBy"] == name, 5, "the agent's word")
-            until(lambda: kube.get("v1/configmaps", CONFIG_MAP)["data"]["current_ip"] == str(MOVED), 10, "the copy")  # type: ignore[index]
+            until(lambda: kube.status(SITES, "default")["ipv4"] == str(MOVED), 30, "the new address")
+            until(lambda: kube.status(SITES, "default")["detectedBy"] == name, 15, "the agent's word")
+            until(lambda: kube.get("v1/configmaps", CONFIG_MAP)["data"]["current_ip"] == str(MOVED), 30, "the copy")  # type: ignore[index]
 
 
 def test_without_any_site_the_operator_makes_default(kube: Kube, tmp_path: Path) -> None:

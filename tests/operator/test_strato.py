@@ -27,7 +27,7 @@ def test_dynamic_follows_and_tells_as_the_controller_did(kube: Kube, world: Stan
     kube.site(world)
     kube.strato_domain("www-example-de", WWW)
     with operator(kube, tmp_path, world):
-        until(lambda: kube.status(STRATO_DOMAINS, "www-example-de").get("lastResult"), 10, "the first success")
+        until(lambda: kube.status(STRATO_DOMAINS, "www-example-de").get("lastResult"), 30, "the first success")
         status = kube.status(STRATO_DOMAINS, "www-example-de")
         assert (status["enabled"], status["ipAddress"], status["mode"]) == (True, str(HOME), "Dynamic")
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", status["lastLoop"])
@@ -35,10 +35,10 @@ def test_dynamic_follows_and_tells_as_the_controller_did(kube: Kube, world: Stan
         assert lines[0].split() == ["NAME", "FQDN", "IP", "ADDRESS", "MODE", "SUCCESSFUL", "LAST", "RUN", "ENABLED"]
         assert str(HOME) in lines[1]
         assert world.strato.published[WWW] == (HOME,)
-        until(lambda: ("Normal", "DynDnsUpdateCompleted") in kube.events("www-example-de"), 5, "the event")
+        until(lambda: ("Normal", "DynDnsUpdateCompleted") in kube.events("www-example-de"), 15, "the event")
         asked = requests(world)
         kube.patch(STRATO_DOMAINS, "www-example-de", {"metadata": {"annotations": {"homing.dev/reconcile": "1"}}})
-        until(lambda: ("Normal", "DynDnsUpdateSkipped") in kube.events("www-example-de"), 5, "the event")
+        until(lambda: ("Normal", "DynDnsUpdateSkipped") in kube.events("www-example-de"), 15, "the event")
         assert requests(world) == asked, "an unchanged address was sent again"
 
 
@@ -46,7 +46,7 @@ def test_manual_publishes_the_address_of_the_spec(kube: Kube, world: StandInInte
     """With spec.ipAddress the mode is Manual; a changed spec is published, after the pause that services ask for."""
     kube.strato_domain("www", WWW, ipAddress="8.8.4.4")
     with operator(kube, tmp_path, world):
-        until(lambda: kube.status(STRATO_DOMAINS, "www").get("lastResult"), 10, "the first success")
+        until(lambda: kube.status(STRATO_DOMAINS, "www").get("lastResult"), 30, "the first success")
         assert kube.status(STRATO_DOMAINS, "www")["mode"] == "Manual"
         assert [str(item) for item in world.strato.published[WWW]] == ["8.8.4.4"]
         asked = requests(world)
@@ -64,7 +64,7 @@ def test_a_missing_secret_is_told_and_its_coming_is_noticed(kube: Kube, world: S
     with operator(kube, tmp_path, world):
         kube.wait_for(STRATO_DOMAINS, "www", status="False", reason="SecretNotFound")
         assert kube.status(STRATO_DOMAINS, "www")["lastResult"] is False
-        until(lambda: ("Warning", "SecretNotFound") in kube.events("www"), 5, "the event")
+        until(lambda: ("Warning", "SecretNotFound") in kube.events("www"), 15, "the event")
         kube.secret(SECRET, password="open-sesame-4711")
         kube.wait_for(STRATO_DOMAINS, "www")
 
@@ -75,13 +75,13 @@ def test_badauth_locks_the_account_until_the_secret_changes(kube: Kube, world: S
     kube.secret(SECRET, password="a wrong one")
     with operator(kube, tmp_path, world) as first:
         kube.wait_for(STRATO_DOMAINS, "www", kind="Locked")
-        until(lambda: ("Warning", "DynDnsUpdateFailed") in kube.events("www"), 5, "the event")
+        until(lambda: ("Warning", "DynDnsUpdateFailed") in kube.events("www"), 15, "the event")
         first.kill()
     assert requests(world) == 1
     with operator(kube, tmp_path, world) as second:
-        until(lambda: "leading" in second.text, 10, "the next leader")
+        until(lambda: "leading" in second.text, 30, "the next leader")
         kube.patch(STRATO_DOMAINS, "www", {"metadata": {"annotations": {"homing.dev/reconcile": "1"}}})
-        until(lambda: second.metric('homing_operator_turns_total{kind="StratoDomain",outcome="Locked"}'), 5, "a turn")
+        until(lambda: second.metric('homing_operator_turns_total{kind="StratoDomain",outcome="Locked"}'), 15, "a turn")
         assert requests(world) == 1
         kube.secret(SECRET, password="open-sesame-4711")
         kube.wait_for(STRATO_DOMAINS, "www")
@@ -92,7 +92,7 @@ def test_disabled_is_told_and_ends_the_turns(kube: Kube, world: StandInInternet,
     """status.enabled becomes false and nothing is asked."""
     kube.strato_domain("www", WWW, ipAddress="8.8.4.4", enabled=False)
     with operator(kube, tmp_path, world):
-        until(lambda: kube.status(STRATO_DOMAINS, "www").get("enabled") is False, 10, "the status")
+        until(lambda: kube.status(STRATO_DOMAINS, "www").get("enabled") is False, 30, "the status")
         assert requests(world) == 0
 
 
@@ -113,7 +113,7 @@ def test_both_families_go_in_one_request(kube: Kube, world: StandInInternet, tmp
     kube.patch("homing.dev/v1alpha1/sites", "default", {"status": status}, "status")
     kube.strato_domain("www", WWW)
     with operator(kube, tmp_path, world):
-        until(lambda: kube.status(STRATO_DOMAINS, "www").get("lastResult"), 10, "the first success")
+        until(lambda: kube.status(STRATO_DOMAINS, "www").get("lastResult"), 30, "the first success")
         assert [str(item) for item in world.strato.published[WWW]] == [str(MOVED), "2001:db8::1"]
         assert requests(world) == 1
         assert kube.status(STRATO_DOMAINS, "www")["ipv6Address"] == "2001:db8::1"

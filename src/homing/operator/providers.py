@@ -253,7 +253,7 @@ def _check_certificates(bundle: str) -> None:
     """Raises ConfigError for what holds no certificate that can be read: TLS would only fail without saying why."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=bundle)
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError, TypeError):  # TypeError: text that is not ASCII
         raise ConfigError("caBundle", "holds something that is no certificate in PEM") from None
 
 
