@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
+import re
 import signal
 import statistics
 import threading
@@ -28,6 +30,7 @@ from tests.app.test_dns_command import Server
 from tests.cluster.fixtures import Cluster
 from tests.cluster.relay import Relay
 from tests.dns_servers import KEY, KEY_NAME, ZONE, _knot, free_port
+from tests.dns_servers import Server as Peer
 from tests.operator.running import DOMAINS
 from tests.waiting import until
 
@@ -204,11 +207,11 @@ def test_without_the_api_server_all_answer_and_start(house: House) -> None:
                     until(lambda server=server: view(server) == "last-good", 15, "the last good view")  # type: ignore[misc]
                     until(lambda server=server: metric(server, "homing_zone_view_age_seconds") > 3, 9, "age")  # type: ignore[misc]
                     assert server.values(NAME) == {"192.0.2.1"}
-                took: list[float] = []
+                took: list[tuple[float, float]] = []
                 for _ in range(3):
                     two.kill()
                     took.append(first_answer(two, port))
-                assert min(took) < 1.0, took
+                assert any(wall < max(1.0, 3 * busy) and busy < 1.0 for wall, busy in took), took
                 two.wait_until_up()
                 assert view(two) == "last-good"
                 plane.start_apiserver()
@@ -221,8 +224,8 @@ def test_without_the_api_server_all_answer_and_start(house: House) -> None:
                     plane.start_apiserver()
 
 
-def first_answer(server: Server, port: int) -> float:
-    """Start a server; the seconds from its start to the first right answer."""
+def first_answer(server: Server, port: int) -> tuple[float, float]:
+    """Start a server; the seconds from its start to the first right answer, and those of its processor time."""
     query = dns.message.make_query(NAME, "A")
     began = time.monotonic()
     server._at_once = True
@@ -232,4 +235,137 @@ def first_answer(server: Server, port: int) -> float:
             found = dns.query.udp(query, "127.0.0.1", timeout=0.02, port=port).answer
             if found and found[0][0].to_text() == "192.0.2.1":
                 break
-    return time.monotonic() - began
+    took = time.monotonic() - began
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return took, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+WRONG = re.compile(
+    r"malformed|inconsisten|changeset|semantic|XFR, incoming.*(failed|error)(?!.*(refused|reset|timeout))"
+)
+"""What Knot tells of a transfer that cannot be, other than that a server is away."""
+
+CHANGES = 20
+"""Leaders that are made to give up."""
+
+
+def knot(house: House, folder: Path, ports: list[int]) -> Peer:
+    """Knot as a secondary of every replica."""
+    remotes = "".join(f"  - id: r{port}\n    address: 127.0.0.1@{port}\n    key: {KEY_NAME}\n" for port in ports)
+    masters = ", ".join(f"r{port}" for port in ports)
+    folder.mkdir()
+    return _knot(
+        folder,
+        f"""
+remote:
+{remotes}
+acl:
+  - id: notify
+    key: {KEY_NAME}
+    action: notify
+zone:
+  - domain: {ZONE}
+    file: zone
+    storage: "{folder}"
+    master: [{masters}]
+    acl: notify
+    retry-min-interval: 1
+    refresh-min-interval: 2
+""",
+    )
+
+
+def content(port: int) -> set[str]:
+    """A zone as it is transferred."""
+    query = dns.message.make_query(ZONE, "AXFR")
+    query.use_tsig(dns.tsigkeyring.from_text({KEY_NAME: KEY}))
+    found = dns.zone.Zone(ZONE)
+    dns.query.inbound_xfr("127.0.0.1", found, query, port=port, timeout=5)
+    return {f"{name} {ttl} {rdata}" for name, ttl, rdata in found.iterate_rdatas()}
+
+
+def soa(port: int) -> int:
+    """The serial that a server tells."""
+    (found,) = dns.query.udp(dns.message.make_query(ZONE, "SOA"), "127.0.0.1", timeout=2, port=port).answer
+    return int(found[0].serial)
+
+
+def unseat(server: Server, how: str) -> None:
+    """Have it lead no longer."""
+    if how == "stop":
+        server.stop()
+    elif how == "kill":
+        server.kill()
+    else:
+        server.send(signal.SIGSTOP)
+
+
+class Changing:
+    """Changes the zone's records all the time."""
+
+    def __init__(self, house: House) -> None:
+        self.made = 0
+        self._house = house
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._change)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _change(self) -> None:
+        while not self._ended.wait(0.05):
+            self.made += 1
+            low, high = self.made % 250, self.made // 250
+            others = [
+                {"name": f"n{at}", "type": "A", "values": [f"198.51.{high}.{low}"]} for at in range(self.made % 7)
+            ]
+            self._house.records(ZONE, {**WWW, "values": [f"192.0.{high}.{low}"]}, *others)
+
+
+@pytest.mark.peers
+def test_knot_follows_through_twenty_leaders(house: House, tmp_path: Path) -> None:
+    """They are stopped, killed and frozen while the zone changes. The serial of Knot never goes back, no difference is
+    inconsistent to it, and it has what the leader has in the end; the replicas answer all the time."""
+    names = ("one", "two", "three")
+    ports = {name: free_port() for name in names}
+    house.secret("tsig", key=KEY)
+    peer = knot(house, tmp_path / "knot", list(ports.values()))
+    house.zone(
+        ZONE,
+        WWW,
+        tsigKeys=[{"name": KEY_NAME, "secretRef": {"namespace": house.namespace, "name": "tsig"}}],
+        secondaries=[{"address": "127.0.0.1", "port": peer.port, "tsigKeyName": KEY_NAME}],
+        transfers=[{"tsigKeyName": KEY_NAME}],
+    )
+    with contextlib.ExitStack() as stack:
+        running = {name: stack.enter_context(replica(house, name, port=ports[name])) for name in names}
+        for server in running.values():
+            holds(server, NAME, "192.0.2.1")
+        stack.enter_context(peer)
+        peer.wait_until_answering()
+        with Changing(house) as changing, Asking(peer.port) as asking:
+            for number in range(CHANGES):
+                known = changing.made
+                until(lambda known=known: changing.made > known + 3, 10, "changes")  # type: ignore[misc]
+                lead = until(lambda: leader(house), 10, "a leader")
+                fault = ("stop", "stop", "stop", "freeze", "stop", "stop", "kill")[number % 7]
+                unseat(running[lead], fault)
+                until(lambda lead=lead: leader(house) not in ("", lead), LEASE + 5, "the next leader")  # type: ignore[misc]
+                if fault == "freeze":
+                    running[lead].send(signal.SIGCONT)
+                else:
+                    running[lead]._at_once = True
+                    running[lead].__enter__()
+        serial = max(server.serial(ZONE) for server in running.values())
+        until(lambda: {server.serial(ZONE) for server in running.values()} == {serial}, 10, "equal serials")
+        until(lambda: soa(peer.port) == serial, 10, "Knot")
+        assert asking.wrong == []
+        assert len({frozenset(content(port)) for port in (peer.port, *ports.values())}) == 1
+    told = peer.log.read_text()
+    assert "IXFR, incoming" in told
+    assert [line for line in told.splitlines() if WRONG.search(line)] == []

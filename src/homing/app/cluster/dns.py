@@ -150,12 +150,9 @@ class ClusterZones:
         return self._goes_on
 
     async def open(self, authority: Authority, store: Store, transfers: Transfers, files: Collection[Name]) -> None:
-        """Serve what was served last. Raises ConfigError for credentials that cannot be used."""
+        """Serve what was served last; who we are to the API server is found out later, that takes a while."""
         self._authority, self._store, self._transfers = authority, store, transfers
         self._files = frozenset(files)
-        self._credentials = await asyncio.to_thread(find_credentials, self._settings.kubeconfig, self._settings.context)
-        if self._settings.namespace:
-            self._credentials.namespace = self._settings.namespace
         self._zones = {origin: spec for origin, spec in _remembered(store).items() if origin not in self._files}
         self._provider = ZoneProvider("zone", authority, self._templates(), self._save, self._clock)
         self._last_term = _last_term(store)
@@ -164,7 +161,6 @@ class ClusterZones:
             authority,
             transfers,
             advertise=self._settings.advertise,
-            server=self._credentials.server,
             turn=self._provider.turn,
             clock=self._clock,
             chance=self._chance,
@@ -184,6 +180,10 @@ class ClusterZones:
 
     async def run(self) -> None:
         """Take part in the election: publish while leading, else follow. Raises HomingError when the process must end."""
+        credentials = await asyncio.to_thread(find_credentials, self._settings.kubeconfig, self._settings.context)
+        if self._settings.namespace:
+            credentials.namespace = self._settings.namespace
+        self._credentials = credentials
         await self._lasting(self._take_part, HomingError)
 
     async def _take_part(self) -> None:
@@ -208,7 +208,7 @@ class ClusterZones:
         def follow() -> asyncio.Future[None]:
             return asyncio.ensure_future(self._lasting(lambda: self._replicas.follow(client, election, self._taken)))
 
-        beside = asyncio.ensure_future(self._lasting(lambda: self._replicas.run(client)))
+        beside = asyncio.ensure_future(self._lasting(lambda: self._replicas.run(client, self._credentials.server)))
         following = follow()
 
         async def lead(leadership: Leadership) -> None:

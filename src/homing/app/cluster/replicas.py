@@ -50,12 +50,11 @@ class Replicas:
         transfers: Transfers,
         *,
         advertise: str,
-        server: str,
         turn: asyncio.Lock,
         clock: Clock,
         chance: random.Random,
     ) -> None:
-        """``advertise`` is the own address, with or without a port; left out, the one that ``server`` is reached by."""
+        """``advertise`` is the own address, with or without a port; left out, the one towards the API server."""
         self.annotations: dict[str, str] = {}
         """What the leader tells by its Lease."""
         self.current_at = float("-inf")
@@ -64,7 +63,6 @@ class Replicas:
         self._authority = authority
         self._transfers = transfers
         self._advertise = advertise
-        self._server = server
         self._turn = turn
         self._clock = clock
         self._chance = chance
@@ -96,10 +94,10 @@ class Replicas:
         zones = {origin: opened(one) for origin, one in policy.zones.items()}
         return replace(policy, keys=(*policy.keys, key), default=opened(policy.default), zones=zones)
 
-    async def run(self, client: KubeClient) -> None:
-        """Listen for replicas and look after the key, until cancelled."""
+    async def run(self, client: KubeClient, server: str) -> None:
+        """Listen for replicas and look after the key, until cancelled. ``server`` is the API server's URL."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
+            group.create_task(self._listen(server))
             group.create_task(self._keep_key(client))
 
     async def lead(self, client: KubeClient) -> None:
@@ -138,11 +136,11 @@ class Replicas:
         if self._replica is not None:
             self._replica.want((*origins, *self._transfers.catalogs))
 
-    async def _listen(self) -> None:
+    async def _listen(self, server: str) -> None:
         told = ""
         while True:
             try:
-                host, port = await self._own_address()
+                host, port = await self._own_address(server)
                 async with self._feed.listening(host, port) as real:
                     shown = f"[{host}]" if ":" in host else host
                     self.annotations[ADDRESS] = f"{shown}:{real}"
@@ -154,10 +152,10 @@ class Replicas:
                 told = str(error)
             await self._clock.sleep(LISTEN_AGAIN)
 
-    async def _own_address(self) -> tuple[str, int]:
+    async def _own_address(self, server: str) -> tuple[str, int]:
         if self._advertise:
             return parse_listen(self._advertise, "--advertise", 0)
-        parts = urlsplit(self._server)
+        parts = urlsplit(server)
         return await asyncio.to_thread(_towards, parts.hostname or "localhost", parts.port or 443), 0
 
     async def _keep_key(self, client: KubeClient) -> None:
