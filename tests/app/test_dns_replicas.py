@@ -31,7 +31,9 @@ from tests.cluster.fixtures import Cluster
 from tests.cluster.relay import Relay
 from tests.dns_servers import KEY, KEY_NAME, ZONE, _knot, free_port
 from tests.dns_servers import Server as Peer
+from tests.operator.rights import asked, granted, place, remove
 from tests.operator.running import DOMAINS
+from tests.operator.test_rbac import unneeded
 from tests.waiting import until
 
 pytestmark = pytest.mark.cluster
@@ -369,3 +371,21 @@ def test_knot_follows_through_twenty_leaders(house: House, tmp_path: Path) -> No
     told = peer.log.read_text()
     assert "IXFR, incoming" in told
     assert [line for line in told.splitlines() if WRONG.search(line)] == []
+
+
+def test_the_rights_of_the_role_are_needed_and_enough(house: House) -> None:
+    """Under the account of deploy/rbac/dns.yaml one leads and makes the key, another follows; no more is asked for."""
+    placed = place(house, "dns.yaml")
+    try:
+        house.zone(ZONE, WWW)
+        with replica(house, "one", account="homing-dns") as one:
+            is_live(one)
+            with replica(house, "two", account="homing-dns") as two:
+                holds(two, NAME, "192.0.2.1")
+                is_live(two)
+        used, refused = asked(house, "homing-dns")
+        assert refused == []
+        own = [item for item in placed if item["kind"] in ("Role", "RoleBinding")]
+        assert unneeded(granted(own), used) == set()
+    finally:
+        remove(house, placed)
