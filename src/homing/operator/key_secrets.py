@@ -66,8 +66,9 @@ class KeySecrets:
         for key in secrets:
             mirror = self._mirrors.get(key)
             if mirror is not None and key not in self._late:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(mirror.synced.wait(), FIRST_LOOK)
+                with contextlib.suppress(TimeoutError):  # not wait_for, which may lose a cancellation in Python 3.11
+                    async with asyncio.timeout(FIRST_LOOK):
+                        await mirror.synced.wait()
                 self._late.add(key)
 
     def text(self, secret: Key, item: str) -> str:

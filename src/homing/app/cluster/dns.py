@@ -179,7 +179,7 @@ class ClusterZones:
             log.info("zone is served as it was last", zone=zone.origin.text, serial=zone.serial)
 
     async def run(self) -> None:
-        """Take part in the election: publish while leading, else follow. Raises HomingError when the process must end."""
+        """Take part in the election: publish while leading, else follow. Raises HomingError when that must end."""
         credentials = await asyncio.to_thread(find_credentials, self._settings.kubeconfig, self._settings.context)
         if self._settings.namespace:
             credentials.namespace = self._settings.namespace

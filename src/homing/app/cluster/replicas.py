@@ -115,7 +115,7 @@ class Replicas:
         self._replica = replica = Replica(
             self._authority,
             self._transfers.keeper,
-            leader=lambda: "" if election.is_leading else election.told(ADDRESS),
+            leader=lambda: "" if election.leader == election.identity else election.told(ADDRESS),
             key=lambda: self._key.key,
             turn=self._turn,
             clock=self._clock,

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator
 from homing.dns.authority import Authority, Change
 from homing.dns.transfers.frames import frame, notify, read_frame
 from homing.dns.transfers.primary import Primary
-from homing.dns.transfers.tsig import REJECTION, Key, Signer, split
+from homing.dns.transfers.tsig import Key, Keyring, Signer, Verified, verify
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.errors import ListenError, MessageError
@@ -107,8 +107,11 @@ class Feed:
             while True:
                 async with asyncio.timeout(PATIENCE):
                     query = await read_frame(reader)
-                if not self._is_ours(query) or not await self._answer(query, client, writer):
+                verdict = verify(query, self._keys, self._clock.time())
+                if verdict is None or not await self._answer(query, client, writer):
                     return
+                if not isinstance(verdict, Verified):
+                    return  # the answer says what is wrong with the signature
                 if task not in self._known:
                     self._known[task] = writer
                     log.info("a replica follows", replica=client)
@@ -119,13 +122,12 @@ class Feed:
                 log.info("a replica is gone", replica=client)
             writer.transport.abort()
 
-    def _is_ours(self, query: bytes) -> bool:
-        """Whether it claims to be signed with the key; the primary sees whether it is."""
-        parts = split(query)
-        return self.key is not None and parts is not None and parts[1].key_name == self.key.name
+    @property
+    def _keys(self) -> Keyring:
+        return Keyring(() if self.key is None else (self.key,))
 
     async def _answer(self, query: bytes, client: str, writer: asyncio.StreamWriter) -> bool:
-        """Send the answer, a transfer without waiting for a turn: replicas are few. False when it ends there."""
+        """Send the answer, a transfer without waiting for a turn: replicas are few. False when there is none."""
         response = self._primary.respond(query, client, udp=False)
         if response is None:
             return False
@@ -136,7 +138,7 @@ class Feed:
                     await writer.drain()
         finally:
             response.close()
-        return response.rcode is not REJECTION
+        return True
 
     def _changed(self, change: Change) -> None:
         if change.after is not None and self._is_open:
