@@ -262,15 +262,15 @@ def knot(house: House, folder: Path, ports: list[int]) -> Peer:
 remote:
 {remotes}
 acl:
-  - id: notify
+  - id: peers
     key: {KEY_NAME}
-    action: notify
+    action: [notify, transfer]
 zone:
   - domain: {ZONE}
     file: zone
     storage: "{folder}"
     master: [{masters}]
-    acl: notify
+    acl: peers
     retry-min-interval: 1
     refresh-min-interval: 2
 """,

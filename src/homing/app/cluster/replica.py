@@ -77,6 +77,7 @@ class Replica:
         self._later: dict[Name, float] = {}
         self._news = asyncio.Event()
         self._told = ""
+        self._troubles: dict[Name, str] = {}
 
     def want(self, origins: Iterable[Name]) -> None:
         """Follow these zones from now on, and no others."""
@@ -84,6 +85,7 @@ class Replica:
         for origin in wanted - self._wanted:
             self._pending[origin] = None
         self._wanted = wanted
+        self._troubles = {origin: told for origin, told in self._troubles.items() if origin in wanted}
         self._news.set()
 
     async def run(self) -> None:
@@ -141,12 +143,15 @@ class Replica:
             try:
                 await self._fetch(upstream, origin, self._authority.zone(origin))
             except ModelError as error:
-                log.warning("differences do not fit, fetching the whole zone", zone=origin.text, reason=str(error))
+                log.debug("differences do not fit, fetching the whole zone", zone=origin.text, reason=str(error))
                 await self._fetch(upstream, origin, None)
+            self._troubles.pop(origin, None)
         except Refused:
             pass  # it does not serve the zone; when it does, it tells
         except ModelError as error:
-            log.error("zone cannot be followed", zone=origin.text, reason=str(error))  # noqa: TRY400
+            if self._troubles.get(origin) != str(error):
+                log.error("zone cannot be followed", zone=origin.text, reason=str(error))  # noqa: TRY400
+            self._troubles[origin] = str(error)
             self._later[origin] = self._clock.monotonic() + ZONE_WAIT
 
     async def _fetch(self, upstream: Upstream, origin: Name, held: Zone | None) -> None:
