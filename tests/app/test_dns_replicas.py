@@ -8,6 +8,8 @@ import os
 import re
 import signal
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -209,11 +211,11 @@ def test_without_the_api_server_all_answer_and_start(house: House) -> None:
                     until(lambda server=server: view(server) == "last-good", 15, "the last good view")  # type: ignore[misc]
                     until(lambda server=server: metric(server, "homing_zone_view_age_seconds") > 3, 9, "age")  # type: ignore[misc]
                     assert server.values(NAME) == {"192.0.2.1"}
-                took: list[tuple[float, float]] = []
-                for _ in range(3):
+                took: list[float] = []
+                for _ in range(4):
                     two.kill()
-                    took.append(first_answer(two, port))
-                assert any(wall < max(1.0, 3 * busy) and busy < 1.0 for wall, busy in took), took
+                    took.append(first_answer(two, port) / slowness())
+                assert min(took) < 1.0, took
                 two.wait_until_up()
                 assert view(two) == "last-good"
                 plane.start_apiserver()
@@ -226,20 +228,27 @@ def test_without_the_api_server_all_answer_and_start(house: House) -> None:
                     plane.start_apiserver()
 
 
-def first_answer(server: Server, port: int) -> tuple[float, float]:
-    """Start a server; the seconds from its start to the first right answer, and those of its processor time."""
+def first_answer(server: Server, port: int) -> float:
+    """Start a server; the seconds from its start to the first right answer."""
     query = dns.message.make_query(NAME, "A")
     began = time.monotonic()
     server._at_once = True
     server.__enter__()
-    while time.monotonic() - began < 10:
+    while time.monotonic() - began < 20:
         with contextlib.suppress(OSError, dns.exception.DNSException):
             found = dns.query.udp(query, "127.0.0.1", timeout=0.02, port=port).answer
             if found and found[0][0].to_text() == "192.0.2.1":
                 break
-    took = time.monotonic() - began
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return took, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - began
+
+
+def slowness() -> float:
+    """How often slower than alone a process runs now that does nothing but compute: others may be at work, too."""
+    began, before = time.monotonic(), os.times()
+    subprocess.run([sys.executable, "-c", "import aiohttp, lightkube.config.kubeconfig"], check=True)
+    now = os.times()
+    busy = now.children_user + now.children_system - before.children_user - before.children_system
+    return max(1.0, (time.monotonic() - began) / busy)
 
 
 WRONG = re.compile(
