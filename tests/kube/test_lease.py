@@ -101,6 +101,7 @@ class Candidate:
 
     def __init__(self, server: Server, clock: ManualClock, identity: str) -> None:
         self.line = Line(server, clock)
+        self.annotations: dict[str, str] = {}
         self.election = Election(
             self.line.fenced(None),
             name="homing",
@@ -108,6 +109,7 @@ class Candidate:
             identity=identity,
             clock=clock,
             chance=random.Random(identity),
+            annotations=self.annotations,
         )
         self.leaderships: list[Leadership] = []
         self.running = 0
@@ -165,6 +167,26 @@ async def test_one_leads_and_the_other_waits() -> None:
         assert b.election.leader == "a"
         assert len(a.leaderships) == 1
         assert server.read().spec.lease_duration_seconds == 15
+
+
+async def test_a_leader_tells_where_it_is() -> None:
+    """Beside its name, as it is when it renews; the next leader's word takes its place, and nobody's is nothing."""
+    async with candidates("a", "b") as (server, clock, (a, b)):
+        assert b.election.told("homing.dev/at") == ""
+        a.annotations["homing.dev/at"], b.annotations["homing.dev/at"] = "192.0.2.1", "192.0.2.2"
+        await clock.advance(5)
+        assert b.election.told("homing.dev/at") == "192.0.2.1"
+        before = b.election.heard_at
+        b.line.state = "cut"
+        await a.stop()
+        assert server.read().metadata.annotations == {"homing.dev/at": "192.0.2.1"}
+        await clock.advance(20)
+        assert b.election.heard_at - before < 2
+        b.line.state = "whole"
+        await clock.advance(20)
+        assert b.valid
+        assert b.election.told("homing.dev/at") == "192.0.2.2"
+        assert a.election.told("homing.dev/at") == ""
 
 
 async def test_a_leader_that_is_cut_off_stops_before_another_starts() -> None:
@@ -362,7 +384,8 @@ async def test_the_longer_promise_of_another_holder_is_kept() -> None:
 def test_times_without_room_are_refused() -> None:
     """A deadline not below the lease, or too short for two renewals, is no configuration."""
     line = Line(Server(), ManualClock())
-    for times in ({"renew_deadline": 15.0}, {"retry_period": 5.0}, {"lease_duration": 9.0}):
+    wrong: list[dict[str, Any]] = [{"renew_deadline": 15.0}, {"retry_period": 5.0}, {"lease_duration": 9.0}]
+    for times in wrong:
         with pytest.raises(ValueError, match="needed"):
             Election(
                 line.fenced(None),

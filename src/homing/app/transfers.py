@@ -54,6 +54,8 @@ class Transfers:
         self.primary = Primary(authority, clock, on_transfer=self.following.transferred)
         self.keeper = ZoneKeeper(memory, store, self.primary)
         self.overtake: Callable[[Name, int], Coroutine[None, None, None]] | None = None
+        self.makes_catalog = True
+        """Whether the catalog is made here; else it is served as it was last, or as another server makes it."""
         self._authority = authority
         self._clock = clock
         self._chance = chance
@@ -102,6 +104,10 @@ class Transfers:
 
         return undo
 
+    def refresh(self) -> None:
+        """Read the policy again now. Raises ConfigError, and then nothing changed."""
+        self._take(self._read())
+
     @property
     def told(self) -> dict[tuple[Secondary, Name], Told]:
         """How far each secondary is told of each zone."""
@@ -129,6 +135,11 @@ class Transfers:
         self._catalog_name = name
         if name is None:
             return
+        if not self.makes_catalog:
+            self._catalog = None
+            if self._authority.zone(name) is None:
+                self._authority.replace(zone for zone in self.keeper.last_good if zone.origin == name)
+            return
         origins = frozenset[Name]().union(*(told for told, _ in self._members.values()))
         members = {origin for origin in origins if self._secondaries_of(origin)}
         if not all(known for _, known in self._members.values()):
@@ -138,6 +149,12 @@ class Transfers:
         self._catalog = ZoneProvider("catalog", self._authority, [template], self.keeper.save, self._clock)
         await self.keeper.hold([name])
         await self._catalog.start(self.keeper.last_good, (), greatest=self.keeper.greatest, first=self.first_serials)
+
+    async def renumber_catalog(self, ahead: int) -> None:
+        """Give the catalog a serial so far ahead, where it is made here."""
+        served = self._authority.zone(self._catalog_name) if self._catalog_name is not None else None
+        if self._catalog is not None and served is not None:
+            await self._catalog.overtake(served.origin, serial_add(served.serial, ahead - 1))
 
     async def first_serials(self, origins: Collection[Name]) -> dict[Name, int]:
         """A serial for each zone of which nothing is known: above those its secondaries say in 2 s, else the time."""

@@ -12,9 +12,12 @@ import asyncio
 import datetime as dt
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
@@ -57,7 +60,8 @@ Lead = Callable[[Leadership], Awaitable[None]]
 class Election:
     """One candidate. ``identity`` must be of this process alone; times are seconds.
 
-    A candidate looks every ``look_period`` (by default half the retry period), and when the Lease runs out.
+    A candidate looks every ``look_period`` (by default half the retry period), and when the Lease runs out. While it
+    holds the Lease that has its ``annotations``, as they are when it is renewed.
 
     Raises ValueError for times that leave no room: a renewal must fit in the deadline twice, the deadline in the lease.
     """
@@ -75,6 +79,7 @@ class Election:
         renew_deadline: float = 10.0,
         retry_period: float = 2.0,
         look_period: float | None = None,
+        annotations: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         if not identity:
             raise ValueError("a candidate needs an identity")
@@ -90,17 +95,24 @@ class Election:
         self._deadline = renew_deadline
         self._retry = retry_period
         self._look = look_period or retry_period / 2
+        self._annotations = annotations
         self._seen: Lease | None = None
         self._changed_at = 0.0
         self._missing_at: float | None = None
         self._fresh = False
         self._leadership: Leadership | None = None
         self._failing = False
+        self.heard_at = float("-inf")
+        """Monotonic time of the API server's last good answer."""
 
     @property
     def leader(self) -> str:
         """Who held the Lease when it was last seen; empty when nobody did."""
         return (self._seen.spec.holder_identity or "") if self._seen else ""
+
+    def told(self, annotation: str) -> str:
+        """What the leader told beside its name when the Lease was last seen; empty when there is no leader."""
+        return self._seen.metadata.annotations.get(annotation, "") if self._seen and self.leader else ""
 
     @property
     def is_leading(self) -> bool:
@@ -217,7 +229,8 @@ class Election:
 
     async def _create(self, *, leading: bool) -> float:
         spec = self._spec(self.identity, None, transitions=self._transitions + (self._seen is not None and not leading))
-        body = {"metadata": {"name": self._name, "namespace": self._namespace}, "spec": spec}
+        place = {"name": self._name, "namespace": self._namespace, "annotations": dict(self._annotations)}
+        body = {"metadata": place, "spec": spec}
         sent = self._clock.monotonic()
         try:  # PUT: a role can allow that for this one name, but POST only for Leases of any name
             self._saw(await self._client.replace(LEASES, self._name, body, self._namespace))
@@ -241,6 +254,8 @@ class Election:
             return
 
     async def _put(self, metadata: ObjectMeta, spec: LeaseSpec) -> Lease:
+        if spec.holder_identity:
+            metadata = replace(metadata, annotations={**metadata.annotations, **self._annotations})
         body: dict[str, Any] = {"metadata": metadata, "spec": spec}
         return await self._client.replace(LEASES, self._name, body, self._namespace)
 
@@ -251,6 +266,7 @@ class Election:
             self._changed_at = self._clock.monotonic()
         self._seen = lease
         self._missing_at = None
+        self.heard_at = self._clock.monotonic()
 
     def _spec(self, holder: str, seen: Lease | None, *, transitions: int) -> LeaseSpec:
         now = dt.datetime.fromtimestamp(self._clock.time(), dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

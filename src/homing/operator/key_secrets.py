@@ -7,9 +7,13 @@ import contextlib
 import random
 from collections.abc import Callable, Iterable
 
+from homing.dns.transfers.tsig import Key as TransferKey
+from homing.dns.transfers.tsig import tsig_key
 from homing.effects.clock import Clock
 from homing.effects.secret import MAX_SECRET
+from homing.errors import ModelError
 from homing.kube.client import KubeClient
+from homing.kube.kinds.zone import TsigKey
 from homing.kube.objects import Key, Secret
 from homing.kube.resource import SECRETS
 from homing.kube.watch import Mirror
@@ -62,8 +66,9 @@ class KeySecrets:
         for key in secrets:
             mirror = self._mirrors.get(key)
             if mirror is not None and key not in self._late:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(mirror.synced.wait(), FIRST_LOOK)
+                with contextlib.suppress(TimeoutError):  # not wait_for, which may lose a cancellation in Python 3.11
+                    async with asyncio.timeout(FIRST_LOOK):
+                        await mirror.synced.wait()
                 self._late.add(key)
 
     def text(self, secret: Key, item: str) -> str:
@@ -86,6 +91,14 @@ class KeySecrets:
             return data.decode() if len(data) <= MAX_SECRET else ""
         except UnicodeDecodeError:
             return ""
+
+    def key(self, item: TsigKey, place: tuple[str, str, str]) -> TransferKey:
+        """The key that a Zone names, in this Secret and item of it. Raises Unready."""
+        text = self.text(place[:2], place[2])
+        try:
+            return tsig_key(item.name, item.algorithm, text)
+        except ModelError as error:
+            raise Unready("SecretInvalid", f"Secret {place[0]}/{place[1]}, key {place[2]}: {error}") from None
 
     async def aclose(self) -> None:
         """Follow none any more."""

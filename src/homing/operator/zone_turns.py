@@ -13,7 +13,7 @@ from homing.dns.authority import Authority, Change
 from homing.dns.lookup import ROOT
 from homing.dns.transfers.follow import Standing
 from homing.dns.transfers.policy import ZonePolicy
-from homing.dns.transfers.tsig import Key, tsig_key
+from homing.dns.transfers.tsig import Key
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.errors import Conflict, KubeError, ModelError, NotFound, StoreError
@@ -55,10 +55,14 @@ STANDING = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a zone begins: whether what is served of it is what was served last, and the least serial."""
+    """How a zone begins: whether what is served of it is what was served last, and the least serial.
+
+    ``is_followed``: it is what another leader served, but for its last moments.
+    """
 
     is_last: bool
     least: int | None
+    is_followed: bool = False
 
 
 class House(Protocol):
@@ -66,6 +70,11 @@ class House(Protocol):
 
     def is_taken(self, origin: Name) -> bool:
         """Whether the server has this zone from elsewhere."""
+        ...
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether nobody else led since this server did."""
         ...
 
     async def start(self, origin: Name) -> Start:
@@ -216,8 +225,7 @@ class ZoneTurns:
         before = known.template
         if before is None:
             start = await self._start(found, origin)
-            dynamic = None if start.is_last else self._held(origin)
-            await self._put(template, dynamic, start.least)
+            await self._put(template, None if start.is_last else self._newest(origin, start), start.least)
         elif template != before:
             await self._put(template, None, None)
         known.template, known.spec = template, spec
@@ -241,17 +249,27 @@ class ZoneTurns:
             raise Unready("InvalidRecords", str(error)) from None
 
     async def _start(self, found: Zone, origin: Name) -> Start:
-        """Where the cluster tells of a later serial than the disk, another server led meanwhile.
+        """Where another server led meanwhile, its last serials may have been seen by secondaries and not here.
 
         Then the first one of this server is told before it counts, so that the next leader is above it too.
         """
         served, told = self._authority.zone(origin), found.status.serial
         if told is not None and (served is None or serial_gt(told, served.serial)):
-            least = serial_add(told, HANDOVER)
-            body = {"metadata": {"uid": found.metadata.uid}, "status": {"serial": least}}
-            await self._client.patch(ZONES, found.metadata.name, body, sub="status")
-            return Start(is_last=False, least=least)
-        return await self._house.start(origin)
+            start = Start(is_last=False, least=serial_add(told, HANDOVER))
+        elif served is not None and not self._house.goes_on:
+            start = Start(is_last=False, least=serial_add(served.serial, HANDOVER), is_followed=True)
+        else:
+            return await self._house.start(origin)
+        body = {"metadata": {"uid": found.metadata.uid}, "status": {"serial": start.least}}
+        await self._client.patch(ZONES, found.metadata.name, body, sub="status")
+        return start
+
+    def _newest(self, origin: Name, start: Start) -> list[RRset]:
+        """What Domains hold in a zone: as the last leader served it where that was followed, else by their statuses."""
+        held, served = self._held(origin), self._authority.zone(origin)
+        if served is None or not start.is_followed:
+            return held
+        return [served.nodes.get(item.name, {}).get(item.type, item) for item in held]
 
     def _holder(self, origin: Name) -> str:
         """Of several Zones of a name the one that is served, else the oldest one."""
@@ -274,11 +292,7 @@ class ZoneTurns:
 
         def read(index: int) -> Key:
             item, place = spec.tsig_keys[index], places[index]
-            text = self._secrets.text(place[:2], place[2])
-            try:
-                key = tsig_key(item.name, item.algorithm, text)
-            except ModelError as error:
-                raise Unready("SecretInvalid", f"Secret {place[0]}/{place[1]}, key {place[2]}: {error}") from None
+            key = self._secrets.key(item, place)
             for other, rival in self._known.items():
                 elsewhere = other != name and rival.places.get(key.name) != place
                 if elsewhere and any(one.name == key.name and one != key for one in rival.follow.keys):

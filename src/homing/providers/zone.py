@@ -99,6 +99,11 @@ class ZoneProvider:
         return self._name
 
     @property
+    def turn(self) -> asyncio.Lock:
+        """Held from the look at a version until the next is served; whoever else publishes takes it, too."""
+        return self._lock
+
+    @property
     def traits(self) -> Traits:
         """Readable, not public, no limits: changes at a time share a version."""
         return Traits(readable=True, public=False, parallel=1000)

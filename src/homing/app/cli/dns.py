@@ -118,6 +118,10 @@ class _Group(click.Group):
     help="In the Lease.  [default: host and process]",
 )  # fmt: skip
 @click.option("--lease-duration", type=float, metavar="SECONDS", help="How long the Lease holds.  [default: 15]")
+@click.option(
+    "--advertise", envvar=["HOMING_ADVERTISE", "POD_IP"], metavar="ADDRESS[:PORT]", default="",
+    help="Where other replicas reach this one.  [default: the address towards the API server]",
+)  # fmt: skip
 @_state_option
 @click.option(
     "--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log."
@@ -149,6 +153,7 @@ def dns_command(
     watch_namespaces: tuple[str, ...],
     identity: str,
     lease_duration: float | None,
+    advertise: str,
     state: Path | None,
     log_level: str,
     log_format: str,
@@ -159,7 +164,7 @@ def dns_command(
     keeps its zone as it was. SIGTERM stops. A file that is broken at the start is told and left out.
 
     With --kubernetes it serves the Zones of a cluster and the Domains published there. Of several replicas one leads,
-    by the Lease homing-dns; each serves what it knows, without the API server too.
+    by the Lease homing-dns; the others follow it, and each serves what it knows, without the API server too.
 
     \b
     Examples:
@@ -216,6 +221,7 @@ def dns_command(
             "watch_namespaces": watch_namespaces,
             "identity": identity,
             "lease_duration": lease_duration,
+            "advertise": advertise,
         }
         settings = load_settings(None, {key: value for key, value in given.items() if value})
         cluster = ClusterZones(settings, options.follow)

@@ -1,4 +1,4 @@
-"""The Zones of a cluster, for ``homing dns``: of its replicas one leads, reads and publishes; all serve what they have.
+"""The Zones of a cluster, for ``homing dns``: of its replicas one leads, reads and publishes; the others follow it.
 
 What was served last is on disk, with the Zones' specs beside it, so a start without the API server serves that.
 """
@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from typing import NoReturn
 
@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from homing import __version__
 from homing.app.cluster.metrics import ClusterMetrics
+from homing.app.cluster.replicas import Replicas
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.secondaries import ReadPolicy
 from homing.app.transfers import Transfers
@@ -36,10 +37,10 @@ from homing.kube.credentials import Credentials, find_credentials
 from homing.kube.kinds.zone import ZoneSpec
 from homing.kube.lease import Election, Leadership
 from homing.model.name import Name, parse_name
-from homing.model.zone import serial_add
+from homing.model.zone import serial_add, serial_gt
 from homing.operator.entry import Unready
 from homing.operator.runtime import LEASE_DURATION, Options, Term
-from homing.operator.zone_turns import Start, ZoneTurns
+from homing.operator.zone_turns import HANDOVER, Start, ZoneTurns
 from homing.operator.zones import follow_of, template_of
 from homing.providers.zone import ZoneProvider, ZoneTemplate
 from homing.store import Event, Store
@@ -54,6 +55,9 @@ DOCUMENT = "cluster-zones"
 """The store's key of the Zones that are served."""
 
 SOURCE = "cluster"
+
+TERM = "cluster-term"
+"""The store's key of the number of the leadership in which this replica led last."""
 
 FAULT_PAUSE = 30.0
 """Seconds before it is followed again after a fault of our own."""
@@ -82,13 +86,20 @@ class ClusterZones:
         self._check: Callable[[], None] = _not_leading
         self._term: Term | None = None
         self._turns: ZoneTurns | None = None
+        self._election: Election | None = None
         self._live = False
         self._was_seen = False
+        self._current_at = self._clock.monotonic()
+        self._goes_on = False
+        self._last_term: int | None = None
+        self._unnumbered: set[Name] = set()
+        """Zones that another replica numbered last, and this one not yet."""
         self._authority: Authority
         self._store: Store
         self._transfers: Transfers
         self._provider: ZoneProvider
         self._credentials: Credentials
+        self._replicas: Replicas
 
     @property
     def origins(self) -> Collection[Name]:
@@ -101,17 +112,19 @@ class ClusterZones:
     @property
     def collector(self) -> Collector:
         """Metrics of the API, of turns, and whether this replica leads."""
-        return _Counted(self._metrics, self.is_live)
+        return _Counted(self._metrics, lambda: self._live, self.age)
 
     def policy(self) -> TransferPolicy:
         """Who follows which zone: as the Zones say, else as holds for all. Raises ConfigError."""
         common = self._read()
         keys = {key.name: key for key in (*common.keys, *self._keys)}
-        return replace(common, keys=tuple(keys.values()), zones={**common.zones, **self._policies})
+        policy = replace(common, keys=tuple(keys.values()), zones={**common.zones, **self._policies})
+        return self._replicas.allow(policy)
 
     def problem(self) -> str | None:
         """Why nothing can be served yet."""
-        return None if self._was_seen or self._authority.ready else "no zone is known yet"
+        known = self._was_seen or self._authority.ready or self._replicas.is_current
+        return None if known else "no zone is known yet"
 
     def stuck(self) -> str | None:
         """Why the process should be started anew."""
@@ -121,18 +134,37 @@ class ClusterZones:
         return "a queue has not moved" if self._clock.monotonic() - ticked > STALLED else None
 
     def is_live(self) -> bool:
-        """Whether this replica leads, so that what it serves is what the cluster says."""
-        return self._live
+        """Whether this replica leads, or follows the one that does: what it serves is what the cluster says."""
+        return self._live or self._replicas.is_current
+
+    def age(self) -> float:
+        """Seconds since what is served was last known to be what the cluster says; at first, since the start."""
+        if self._live and self._election is not None:
+            self._current_at = max(self._current_at, self._election.heard_at)
+        self._replicas.heard()
+        return max(0.0, self._clock.monotonic() - max(self._current_at, self._replicas.current_at))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether nobody else led since this replica did, so that it knows all serials there are."""
+        return self._goes_on
 
     async def open(self, authority: Authority, store: Store, transfers: Transfers, files: Collection[Name]) -> None:
-        """Serve what was served last. Raises ConfigError for credentials that cannot be used."""
+        """Serve what was served last; who we are to the API server is found out later, that takes a while."""
         self._authority, self._store, self._transfers = authority, store, transfers
         self._files = frozenset(files)
-        self._credentials = await asyncio.to_thread(find_credentials, self._settings.kubeconfig, self._settings.context)
-        if self._settings.namespace:
-            self._credentials.namespace = self._settings.namespace
         self._zones = {origin: spec for origin, spec in _remembered(store).items() if origin not in self._files}
         self._provider = ZoneProvider("zone", authority, self._templates(), self._save, self._clock)
+        self._last_term = _last_term(store)
+        transfers.makes_catalog = False
+        self._replicas = Replicas(
+            authority,
+            transfers,
+            advertise=self._settings.advertise,
+            turn=self._provider.turn,
+            clock=self._clock,
+            chance=self._chance,
+        )
         self._policies = {
             origin: found
             for origin, spec in self._zones.items()
@@ -147,25 +179,57 @@ class ClusterZones:
             log.info("zone is served as it was last", zone=zone.origin.text, serial=zone.serial)
 
     async def run(self) -> None:
-        """Take part in the election, and publish while leading. Raises HomingError when the process must end."""
+        """Take part in the election: publish while leading, else follow. Raises HomingError when that must end."""
+        credentials = await asyncio.to_thread(find_credentials, self._settings.kubeconfig, self._settings.context)
+        if self._settings.namespace:
+            credentials.namespace = self._settings.namespace
+        self._credentials = credentials
+        await self._lasting(self._take_part, HomingError)
+
+    async def _take_part(self) -> None:
         duration = self._settings.lease_duration or LEASE_DURATION
+        async with KubeClient(self._credentials, clock=self._clock, observe=self._counted.asked) as client:
+            self._election = Election(
+                client,
+                name=LEASE,
+                namespace=client.namespace,
+                identity=self._settings.name,
+                clock=self._clock,
+                chance=self._chance,
+                lease_duration=duration,
+                renew_deadline=duration * 2 / 3,
+                retry_period=duration * 2 / 15,
+                look_period=duration / 30,
+                annotations=self._replicas.annotations,
+            )
+            await self._among_replicas(client, self._election)
+
+    async def _among_replicas(self, client: KubeClient, election: Election) -> None:
+        def follow() -> asyncio.Future[None]:
+            return asyncio.ensure_future(self._lasting(lambda: self._replicas.follow(client, election, self._taken)))
+
+        beside = asyncio.ensure_future(self._lasting(lambda: self._replicas.run(client, self._credentials.server)))
+        following = follow()
+
+        async def lead(leadership: Leadership) -> None:
+            nonlocal following
+            await _ended(following)
+            try:
+                await self._lead(client, leadership)
+            finally:
+                following = follow()
+
+        try:
+            await election.run(lead)
+        finally:
+            await _ended(following, beside)
+
+    async def _lasting(self, work: Callable[[], Coroutine[None, None, None]], *ends: type[Exception]) -> None:
+        """Do it until cancelled, and again some time after a fault of our own; ``ends`` are raised."""
         while True:
             try:
-                async with KubeClient(self._credentials, clock=self._clock, observe=self._counted.asked) as client:
-                    election = Election(
-                        client,
-                        name=LEASE,
-                        namespace=client.namespace,
-                        identity=self._settings.name,
-                        clock=self._clock,
-                        chance=self._chance,
-                        lease_duration=duration,
-                        renew_deadline=duration * 2 / 3,
-                        retry_period=duration * 2 / 15,
-                        look_period=duration / 30,
-                    )
-                    await election.run(lambda leadership: self._lead(client, leadership))
-            except HomingError:
+                await work()
+            except ends:
                 raise
             except Exception as fault:
                 # Answering goes on whatever happens here; told by kind and place, see docs/design/005.
@@ -173,6 +237,21 @@ class ClusterZones:
                 told = kind_and_place(fault)
                 log.critical("internal fault, please report it", part="cluster", fault=told, exc_info=DEBUG)
             await self._clock.sleep(FAULT_PAUSE)
+
+    async def _taken(
+        self, zones: Mapping[Name, ZoneSpec], policies: Mapping[Name, ZonePolicy], keys: Collection[Key]
+    ) -> None:
+        """The Zones there are, while another replica leads."""
+        there = {origin: spec for origin, spec in zones.items() if not self.is_taken(origin)}
+        gone = self._zones.keys() - there.keys()
+        self._replicas.want(there)
+        self._authority.replace((), (ROOT,), [origin for origin in there if self._authority.zone(origin) is None])
+        for origin in gone:
+            await self._provider.drop(origin)
+            log.info("zone withdrawn", zone=origin.text)
+        await self.follow(policies, keys)
+        if there != self._zones:
+            await self.remember(there)
 
     async def overtake(self, origin: Name, serial: int) -> None:
         """Give a zone a serial above one that a secondary has, when that is ours to do."""
@@ -234,6 +313,9 @@ class ClusterZones:
     async def _lead(self, shared: KubeClient, leadership: Leadership) -> None:
         log.info("leading", identity=leadership.identity)
         client, settings = shared.fenced(leadership.check), self._settings
+        self._goes_on = self._last_term is not None and self._last_term + 1 == leadership.transitions
+        self._unnumbered = set() if self._goes_on else set(self._authority.zones.loaded)
+        await self._remember_term(leadership.transitions)
         term = Term(
             client,
             None,
@@ -269,19 +351,42 @@ class ClusterZones:
 
                 async def before() -> None:
                     await zones.begin(self._zones)
+                    await self._begin_catalog()
+                    await self._replicas.lead(client)
                     self._live = self._was_seen = True
                     group.create_task(zones.turns.run())
 
                 group.create_task(zones.follow())
                 group.create_task(term.run(before))
         finally:
+            self.age()
             self._live, self._check, self._term, self._turns = False, _not_leading, None, None
+            self._transfers.makes_catalog = False
+            await self._replicas.end()
             log.info("not leading any more, serving what is known", identity=leadership.identity)
 
     async def _save(self, change: Change) -> None:
         """A version counts while this replica leads, and when it is on disk."""
         self._check()
+        if change.before is not None and change.after is not None and change.origin in self._unnumbered:
+            if serial_gt(serial_add(change.before.serial, HANDOVER), change.after.serial):
+                raise StoreError(f"zone {change.origin.text} waits for the first serial of this leader")
+            self._unnumbered.discard(change.origin)
         await self._transfers.keeper.save(change)
+
+    async def _begin_catalog(self) -> None:
+        self._transfers.makes_catalog = True
+        await self._transfers.list_members(self._members(), source=SOURCE)
+        if not self._goes_on:
+            await self._transfers.renumber_catalog(HANDOVER)
+
+    async def _remember_term(self, number: int) -> None:
+        self._last_term = number
+        try:
+            body = msgspec.json.encode(number)
+            await asyncio.to_thread(self._store.save_document, TERM, body, self._clock.time())
+        except StoreError as error:  # then the serials go on further ahead than they need to
+            log.error("the leadership cannot be noted", reason=str(error))  # noqa: TRY400
 
     def _memory(self, tell: Callable[[Event], None]) -> Memory:
         """Keeps the history on disk; what is published is known from the zones and the cluster."""
@@ -308,15 +413,18 @@ class ClusterZones:
 class _Counted(Collector):
     """The metrics of the cluster's part, beside those of the server."""
 
-    def __init__(self, metrics: Metrics, leads: Callable[[], bool]) -> None:
+    def __init__(self, metrics: Metrics, leads: Callable[[], bool], age: Callable[[], float]) -> None:
         self._metrics = metrics
         self._leads = leads
+        self._age = age
 
     def collect(self) -> Iterator[Metric]:
-        """All that begin with ``homing_``, and whether this replica leads."""
+        """All that begin with ``homing_``, whether this replica leads, and how old its view is."""
         leading = GaugeMetricFamily("homing_dns_leader", "Whether this replica leads.")
         leading.add_metric([], float(self._leads()))
         yield leading
+        told = "Seconds since what is served was last known to be what the cluster says."
+        yield GaugeMetricFamily("homing_zone_view_age_seconds", told, value=self._age())
         for metric in self._metrics.registry.collect():
             if metric.name.startswith("homing_") and metric.name != "homing_build":
                 yield metric
@@ -332,6 +440,21 @@ def _remembered(store: Store) -> dict[Name, ZoneSpec]:
     except (msgspec.DecodeError, ValueError) as error:
         log.error("the list of zones cannot be read", reason=str(error))  # noqa: TRY400
         return {}
+
+
+def _last_term(store: Store) -> int | None:
+    found = store.document(TERM)
+    try:
+        return None if found is None else msgspec.json.decode(found[1], type=int)
+    except msgspec.DecodeError:
+        return None
+
+
+async def _ended(*tasks: asyncio.Future[None]) -> None:
+    """End tasks, and wait until they have."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _not_leading() -> NoReturn:

@@ -38,6 +38,8 @@ class ClusterSettings(Struct, frozen=True, forbid_unknown_fields=True, rename="k
     state: str = ""
     node_name: str = ""
     identity: str = ""
+    advertise: str = ""
+    """Where other replicas of homing dns reach this one: ``ADDRESS`` or ``ADDRESS:PORT``."""
     ca_file: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "json"

@@ -161,8 +161,8 @@ def condense(steps: tuple[Step, ...]) -> Step:
                 for rdata in member.rdatas:
                     key = (member.name, member.type, member.ttl, rdata)
                     net[key] = net.get(key, 0) + sign
-    removed = _gather(key for key, count in net.items() if count < 0)
-    added = _gather(key for key, count in net.items() if count > 0)
+    removed = gather(key for key, count in net.items() if count < 0)
+    added = gather(key for key, count in net.items() if count > 0)
     return Step(steps[0].old_soa, removed, added, steps[-1].new_soa)
 
 
@@ -235,7 +235,7 @@ def _without(sets: Iterable[RRset], others: dict[tuple[Name, int], RRset]) -> tu
     return tuple(kept)
 
 
-def _gather(records: Iterable[tuple[Name, int, int, bytes]]) -> tuple[RRset, ...]:
+def gather(records: Iterable[tuple[Name, int, int, bytes]]) -> tuple[RRset, ...]:
     found: dict[tuple[Name, int, int], list[bytes]] = {}
     for name, rtype, ttl, rdata in records:
         found.setdefault((name, rtype, ttl), []).append(rdata)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from homing.dns.authority import Authority, Change
-from homing.dns.message import HEADER_SIZE, Opcode, Rcode, RRClass
+from homing.dns.message import Rcode
+from homing.dns.transfers.frames import notify as notify_message
 from homing.dns.transfers.secondary import Secondary, exchange
 from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock
 from homing.model.name import Name
-from homing.model.rrset import RRset, RRType
+from homing.model.rrset import RRset
 from homing.model.zone import Zone
 
 DEBOUNCE = 0.005
@@ -174,9 +174,5 @@ class Notifier:
 
 async def send_notify(secondary: Secondary, soa: RRset, clock: Clock, chance: random.Random) -> int | None:
     """Send one NOTIFY with the new SOA and give the response code of the answer; None when none came that holds."""
-    (rdata,) = soa.rdatas
-    message = struct.pack("!6H", chance.randrange(1 << 16), Opcode.NOTIFY << 11 | 0x0400, 1, 1, 0, 0)
-    message += soa.name.wire + struct.pack("!2H", RRType.SOA, RRClass.IN)
-    message += struct.pack("!HHHIH", 0xC000 | HEADER_SIZE, RRType.SOA, RRClass.IN, soa.ttl, len(rdata)) + rdata
-    answer = await exchange(secondary, message, clock)
+    answer = await exchange(secondary, notify_message(chance.randrange(1 << 16), soa), clock)
     return None if answer is None else answer[3] & 0x0F

@@ -28,7 +28,7 @@ _FEW = 64
 """Records of steps that are sent as they are, without counting those of the zone."""
 
 _OPT_SIZE = 11
-_NAMES_IN_RDATA = {RRType.NS: (0, 1), RRType.CNAME: (0, 1), RRType.SOA: (0, 2), 12: (0, 1), 15: (2, 1)}
+NAMES_IN_RDATA = {RRType.NS: (0, 1), RRType.CNAME: (0, 1), RRType.SOA: (0, 2), 12: (0, 1), 15: (2, 1)}
 """Where names may be compressed in rdata (RFC 3597, section 4): octets before them and how many; 12 PTR, 15 MX."""
 
 Record = tuple[Name, int, int, bytes]
@@ -167,7 +167,7 @@ class _Writer:
             return False
         self._name(name)
         out += struct.pack("!HHIH", rtype, RRClass.IN, ttl, len(rdata))
-        where = _NAMES_IN_RDATA.get(rtype)
+        where = NAMES_IN_RDATA.get(rtype)
         if where is None:
             out += rdata
         else:

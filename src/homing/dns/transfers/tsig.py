@@ -144,11 +144,11 @@ def split(packet: bytes) -> tuple[bytes, Signature] | None:
     position = HEADER_SIZE
     try:
         for _ in range(questions):
-            position = _name(packet, position)[1] + 4
+            position = name_at(packet, position)[1] + 4
         total = sum(counts)
         for index in range(total):
             start = position
-            owner, position = _name(packet, position)
+            owner, position = name_at(packet, position)
             rtype, cls, ttl, size = struct.unpack_from("!HHIH", packet, position)
             position += 10 + size
             if position > len(packet):
@@ -219,6 +219,35 @@ class Signer:
         return _attach(message, plain, self._mac)
 
 
+class Verifier:
+    """Checks the messages of one answer, each chained to the one before (RFC 8945, section 5.3.1); all must be signed.
+
+    ``request_mac`` is that of the request.
+    """
+
+    def __init__(self, key: Key, request_mac: bytes) -> None:
+        self._key = key
+        self._mac = request_mac
+        self._first = True
+
+    def check(self, packet: bytes, now: float) -> bytes:
+        """The message without its TSIG record; ``now`` is Unix seconds. Raises MessageError when it does not hold."""
+        parts = split(packet)
+        if parts is None:
+            raise MessageError("an answer is not signed")
+        message, signature = parts
+        known = (signature.key_name, signature.algorithm) == (self._key.name, _algorithm_name(self._key))
+        if not known or signature.error:
+            raise MessageError(f"an answer is signed with another key, or tells error {signature.error}")
+        data = _prefixed(self._mac) + message + (_variables(signature) if self._first else _timers(signature))
+        if not hmac.compare_digest(self._key.mac(data), signature.mac):
+            raise MessageError("the signature of an answer does not hold")
+        if abs(int(now) - signature.time) > signature.fudge:
+            raise MessageError("an answer was signed at another time; set the clocks")
+        self._mac, self._first = signature.mac, False
+        return message
+
+
 def reject(response: bytes, rejected: Rejected, now: float) -> bytes:
     """The response to a message whose signature does not hold, with its TSIG record (RFC 8945, section 5.3.2).
 
@@ -286,8 +315,11 @@ def _signature(owner: Name, rdata: bytes) -> Signature:
     return Signature(owner, algorithm, time, fudge, mac, ident, error, other)
 
 
-def _name(packet: bytes, position: int) -> tuple[Name, int]:
-    """The name at an offset, pointers followed backwards only, and the offset behind it."""
+def name_at(packet: bytes, position: int) -> tuple[Name, int]:
+    """The name at an offset, pointers followed backwards only, and the offset behind it.
+
+    Raises MessageError, ModelError or struct.error when it cannot be read.
+    """
     labels: list[bytes] = []
     end = 0
     hops = 0
@@ -317,6 +349,6 @@ def _name(packet: bytes, position: int) -> tuple[Name, int]:
 def skip_name(packet: bytes, position: int) -> int:
     """The offset behind the name at an offset. Raises MessageError when it cannot be read."""
     try:
-        return _name(packet, position)[1]
+        return name_at(packet, position)[1]
     except (struct.error, ModelError) as error:
         raise MessageError(f"a name cannot be read: {error}") from None
