@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from weakref import WeakKeyDictionary
@@ -192,7 +193,7 @@ class ZoneProvider:
     def hidden(self, origin: Name) -> Mapping[Name, str]:
         """Names of the cluster's that are not served in a zone, with who has them."""
         layer = self._layers.get(origin)
-        return MappingProxyType(layer.hidden) if layer is not None else {}
+        return MappingProxyType(layer.hidden if layer is not None else {})
 
     def published(self, origin: Name) -> Collection[Name] | None:
         """The names of a zone that addresses were published at by name; None where the cluster has none."""
@@ -214,14 +215,14 @@ class ZoneProvider:
         dynamic: Iterable[RRset] | None = None,
         *,
         least: int | None = None,
-        cluster: Iterable[RRset] | None = None,
+        cluster: Callable[[], Iterable[RRset]] | None = None,
     ) -> None:
         """Serve a zone by this template from now on, a new one or one that was served by another template.
 
         ``dynamic`` are the RRsets that follow addresses, None for those served now; one that the static records leave
-        no place for goes. ``cluster`` is all that follows the cluster, None for what is known of it. The serial grows
-        with the content, and is at least ``least``. Raises ModelError when the
-        static records contradict each other, StoreError when the version cannot be saved: then nothing has changed.
+        no place for goes. ``cluster`` gives all that follows the cluster, None stands for what is known of it. The
+        serial grows with the content, and is at least ``least``. Raises ModelError when the static records contradict
+        each other, StoreError when the version cannot be saved: then nothing has changed.
         """
         origin, static = template.origin, _keys(template.static)
         async with self._lock:
@@ -230,25 +231,44 @@ class ZoneProvider:
                 dynamic = self._published(old) if old is not None else ()
             bare = zone(origin, 0, template.soa, template.static)
             kept = [item for item in dynamic if item.key not in static and not obstacle(bare, item.name)]
-            layer = self._layers.get(origin)
-            if cluster is not None:
-                layer = Layer(cluster, ())
-            if layer is not None:
-                layer.published = {item.name for item in kept}
-                kept += layer.visible(bare, static)
-            content = (*template.static, *kept)
+            with self._laid(origin, cluster, {item.name for item in kept}) as layer:
+                if layer is not None:
+                    kept += layer.visible(bare, static)
+                content = (*template.static, *kept)
+                if old is None:
+                    new = zone(
+                        origin, int(self._clock.time()) % 2**32 if least is None else least, template.soa, content
+                    )
+                    change = Change(None, new)
+                else:
+                    new = _not_before(old, succeed(old, content, template.soa), least)
+                    change = Change(old, new, diff(old, new))
+                if new is not old:
+                    await self._publish(change)
+                self._templates[origin], self._static[origin] = template, static
+
+    @contextlib.contextmanager
+    def _laid(
+        self, origin: Name, cluster: Callable[[], Iterable[RRset]] | None, published: set[Name]
+    ) -> Generator[Layer | None, None, None]:
+        """The layer of a zone, which takes what changes while the version is made; as it was when that fails."""
+        old = self._layers.get(origin)
+        layer = old if cluster is None else Layer(cluster(), ())
+        if layer is None:
+            yield None
+            return
+        before = layer.published, layer.pending
+        layer.published, layer.pending = published, set()
+        self._layers[origin] = layer
+        try:
+            yield layer
+        except BaseException:
+            layer.published, layer.pending = before[0], before[1] | layer.pending
             if old is None:
-                new = zone(origin, int(self._clock.time()) % 2**32 if least is None else least, template.soa, content)
-                change = Change(None, new)
+                del self._layers[origin]
             else:
-                new = _not_before(old, succeed(old, content, template.soa), least)
-                change = Change(old, new, diff(old, new))
-            if new is not old:
-                await self._publish(change)
-            self._templates[origin], self._static[origin] = template, static
-            if layer is not None:
-                self._layers[origin] = layer
-                layer.pending.clear()
+                self._layers[origin] = old
+            raise
 
     async def drop(self, origin: Name) -> None:
         """Serve a zone no longer."""

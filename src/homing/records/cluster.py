@@ -22,6 +22,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TypeVar
 
 from homing.errors import ModelError
@@ -141,6 +142,10 @@ class ClusterRecords:
         """All that the zone holds of the cluster."""
         for claims in self._claims.values():
             yield from claims[min(claims)].values()
+
+    def addresses(self) -> Iterator[Address]:
+        """The addresses of all nodes."""
+        return (ip_address(data) for data in self._with_address)
 
     def __len__(self) -> int:
         """How many names that are."""

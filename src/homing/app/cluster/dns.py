@@ -53,6 +53,9 @@ LEASE = "homing-dns"
 DOCUMENT = "cluster-zones"
 """The store's key of the Zones that are served."""
 
+PUBLISHED = "cluster-published"
+"""The store's key of the names of Domains in zones that hold names of the cluster too."""
+
 SOURCE = "cluster"
 
 FAULT_PAUSE = 30.0
@@ -76,6 +79,7 @@ class ClusterZones:
         self._metrics = Metrics(__version__)
         self._counted = ClusterMetrics(self._metrics)
         self._zones: dict[Name, ZoneSpec] = {}
+        self._published: dict[Name, Collection[Name]] = {}
         self._policies: Mapping[Name, ZonePolicy] = {}
         self._keys: Collection[Key] = ()
         self._files: frozenset[Name] = frozenset()
@@ -132,6 +136,7 @@ class ClusterZones:
         if self._settings.namespace:
             self._credentials.namespace = self._settings.namespace
         self._zones = {origin: spec for origin, spec in _remembered(store).items() if origin not in self._files}
+        self._published = _published(store)
         self._provider = ZoneProvider("zone", authority, self._templates(), self._save, self._clock)
         self._policies = {
             origin: found
@@ -221,12 +226,19 @@ class ClusterZones:
         with contextlib.suppress(StoreError):  # told by the log when the zone was to be saved
             await asyncio.to_thread(self._store.record_event, event)
 
-    async def remember(self, zones: Mapping[Name, ZoneSpec]) -> None:
-        """Note the Zones that are served."""
-        self._zones = dict(zones)
+    def published(self, origin: Name) -> Collection[Name] | None:
+        """The names of Domains in a zone that was served last, if that is known."""
+        return self._published.get(origin)
+
+    async def remember(self, zones: Mapping[Name, ZoneSpec], published: Mapping[Name, Collection[Name]]) -> None:
+        """Note the Zones that are served, and the names of Domains in those that hold names of the cluster too."""
+        self._zones, self._published = dict(zones), dict(published)
         document = msgspec.json.encode({origin.text: spec for origin, spec in zones.items()})
+        texts = {origin.text: sorted(name.text for name in names) for origin, names in published.items()}
+        names = msgspec.json.encode(texts)
         try:
             await asyncio.to_thread(self._store.save_document, DOCUMENT, document, self._clock.time())
+            await asyncio.to_thread(self._store.save_document, PUBLISHED, names, self._clock.time())
         except StoreError as error:  # they are served all the same
             log.error("the list of zones cannot be saved", reason=str(error))  # noqa: TRY400
         await self._transfers.list_members(self._members(), source=SOURCE)
@@ -331,6 +343,16 @@ def _remembered(store: Store) -> dict[Name, ZoneSpec]:
         return {parse_name(origin): spec for origin, spec in specs.items()}
     except (msgspec.DecodeError, ValueError) as error:
         log.error("the list of zones cannot be read", reason=str(error))  # noqa: TRY400
+        return {}
+
+
+def _published(store: Store) -> dict[Name, Collection[Name]]:
+    found = store.document(PUBLISHED)
+    try:
+        texts = msgspec.json.decode(found[1], type=dict[str, list[str]]) if found is not None else {}
+        return {parse_name(origin): frozenset(map(parse_name, names)) for origin, names in texts.items()}
+    except (msgspec.DecodeError, ValueError) as error:
+        log.error("the names of Domains cannot be read", reason=str(error))  # noqa: TRY400
         return {}
 
 
