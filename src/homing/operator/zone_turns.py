@@ -98,13 +98,12 @@ class House(Protocol):
         """Something for the history."""
         ...
 
-    async def remember(self, zones: Mapping[Name, ZoneSpec], published: Mapping[Name, Collection[Name]]) -> None:
-        """These zones are served now, and at the next start too; ``published`` are the names of Domains in those that
-        hold names of the cluster too."""
+    async def remember(self, zones: Mapping[Name, ZoneSpec]) -> None:
+        """These zones are served now, and at the next start too."""
         ...
 
     def published(self, origin: Name) -> Collection[Name] | None:
-        """The names of Domains in a zone that was served last, if that is known."""
+        """The names of Domains in a zone with names of the cluster that was served last, if that is known."""
         ...
 
 
@@ -169,7 +168,6 @@ class ZoneTurns:
         )
         self._readings: dict[Name, Reading] = {}
         self._cluster_news = asyncio.Event()
-        self._noted: Mapping[Name, Collection[Name]] = {}
         self._known: dict[str, _Known] = {}
         self._remembered: dict[Name, ZoneSpec] = {}
         self._began = False
@@ -242,7 +240,6 @@ class ZoneTurns:
         except KubeError as error:
             log.warning("turn put off", zone=name, reason=str(error))
             return AGAIN
-        await self._remember()
         return await self._report(found, problem)
 
     async def _serve(self, found: Zone) -> None:
@@ -398,11 +395,9 @@ class ZoneTurns:
     async def _remember(self) -> None:
         specs = {known.origin: known.spec or self._remembered.get(known.origin) for known in self._known.values()}
         zones = {origin: spec for origin, spec in specs.items() if spec is not None}
-        found = {origin: self._provider.published(origin) for origin in zones}
-        published = {origin: names for origin, names in found.items() if names is not None}
-        if self._began and (zones, published) != (self._remembered, self._noted):
-            self._remembered, self._noted = zones, published
-            await self._house.remember(zones, published)
+        if self._began and zones != self._remembered:
+            self._remembered = zones
+            await self._house.remember(zones)
 
     async def _report(self, found: Zone, problem: Unready | None) -> float | None:
         name, known = found.metadata.name, self._known.get(found.metadata.name)

@@ -196,7 +196,7 @@ class ZoneProvider:
         return MappingProxyType(layer.hidden if layer is not None else {})
 
     def published(self, origin: Name) -> Collection[Name] | None:
-        """The names of a zone that addresses were published at by name; None where the cluster has none."""
+        """The names of a zone that addresses are published at by name, those under way too; None where all are."""
         layer = self._layers.get(origin)
         return None if layer is None else frozenset(layer.published)
 
@@ -349,10 +349,12 @@ class ZoneProvider:
         wanted = {key: rrset for item in gathered for key, rrset in item.changes.items()}
         changes, published = layer.merged(old, static, wanted)
         looked, layer.pending = layer.pending, set()
+        before, layer.published = layer.published, layer.published | published
         try:
             await self._step(old, *amend(old, changes))
         except BaseException as error:
             layer.pending |= looked
+            layer.published = before
             if isinstance(error, StoreError) and looked:
                 task = asyncio.get_running_loop().create_task(self._again(old.origin))
                 self._tasks[task] = []

@@ -230,15 +230,12 @@ class ClusterZones:
         """The names of Domains in a zone that was served last, if that is known."""
         return self._published.get(origin)
 
-    async def remember(self, zones: Mapping[Name, ZoneSpec], published: Mapping[Name, Collection[Name]]) -> None:
-        """Note the Zones that are served, and the names of Domains in those that hold names of the cluster too."""
-        self._zones, self._published = dict(zones), dict(published)
+    async def remember(self, zones: Mapping[Name, ZoneSpec]) -> None:
+        """Note the Zones that are served."""
+        self._zones = dict(zones)
         document = msgspec.json.encode({origin.text: spec for origin, spec in zones.items()})
-        texts = {origin.text: sorted(name.text for name in names) for origin, names in published.items()}
-        names = msgspec.json.encode(texts)
         try:
             await asyncio.to_thread(self._store.save_document, DOCUMENT, document, self._clock.time())
-            await asyncio.to_thread(self._store.save_document, PUBLISHED, names, self._clock.time())
         except StoreError as error:  # they are served all the same
             log.error("the list of zones cannot be saved", reason=str(error))  # noqa: TRY400
         await self._transfers.list_members(self._members(), source=SOURCE)
@@ -293,7 +290,20 @@ class ClusterZones:
     async def _save(self, change: Change) -> None:
         """A version counts while this replica leads, and when it is on disk."""
         self._check()
+        await self._note(change.origin)
         await self._transfers.keeper.save(change)
+
+    async def _note(self, origin: Name) -> None:
+        """Names of Domains are on disk before they are served: nothing else tells them from names of the cluster."""
+        names = self._provider.published(origin)
+        if names == self._published.get(origin):
+            return
+        if names is None:
+            del self._published[origin]
+        else:
+            self._published[origin] = names
+        texts = {origin.text: sorted(name.text for name in names) for origin, names in self._published.items()}
+        await asyncio.to_thread(self._store.save_document, PUBLISHED, msgspec.json.encode(texts), self._clock.time())
 
     def _memory(self, tell: Callable[[Event], None]) -> Memory:
         """Keeps the history on disk; what is published is known from the zones and the cluster."""
