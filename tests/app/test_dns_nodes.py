@@ -19,7 +19,7 @@ from tests.app.test_dns_command import Server
 from tests.cluster.fixtures import Cluster
 from tests.cluster.nodes import node, ready_condition
 from tests.cluster.relay import Relay
-from tests.operator.rights import asked
+from tests.operator.rights import asked, documents, granted
 from tests.operator.running import DOMAINS
 from tests.waiting import until
 
@@ -470,11 +470,21 @@ def test_c8_every_replica_answers_with_few_rights(drop: DropIn) -> None:
             assert server.values(home) == {"192.0.2.1"}
     allowed, refused = asked(drop, "node-dns")
     assert refused == []
-    assert {(right.resource, right.verb) for right in allowed} == {
-        (resource, verb)
-        for resource in ("nodes", "services", "endpointslices.discovery.k8s.io")
-        for verb in ("list", "watch")
-    }
+    wanted = {(right.resource, right.verb) for right in granted(documents("node-dns.yaml"))}
+    assert {(right.resource, right.verb) for right in allowed} == wanted
+
+
+def test_auto_without_a_right_to_sites_is_the_external_address(drop: DropIn) -> None:
+    """It is told; nodes that need no Site do not wait for that, once served."""
+    n1 = drop.node("n1", ips="192.0.2.1", external=["198.51.100.1"])
+    home = f"{drop.area('home')}.{LB}"
+    with drop.replica() as server:
+        live(server)
+        drop.annotate(n1, ips="auto")
+        drop.node("n2", ips="192.0.2.2")
+        holds(server, home, "192.0.2.1", "192.0.2.2", seconds=2.0)
+        holds(server, home, "198.51.100.1", "192.0.2.2", seconds=20.0)
+        assert "Sites cannot be read" in server.log
 
 
 def test_c9_blindness_is_survived(drop: DropIn) -> None:

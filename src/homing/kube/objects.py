@@ -125,8 +125,8 @@ class Node(ApiStruct, frozen=True):
     """A node."""
 
     metadata: ObjectMeta = ObjectMeta()
-    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
+    spec: NodeSpec = NodeSpec()
 
 
 class LeaseSpec(ApiStruct, frozen=True, omit_defaults=False):

@@ -201,6 +201,11 @@ class ZoneTurns:
         """The zones that there are, served or to be served."""
         return {known.origin for known in self._known.values()}
 
+    def ages(self) -> dict[str, float]:
+        """Seconds since the API server's last word on each zone that holds names of the cluster."""
+        age = self._clock.monotonic() - self.cluster.seen_at
+        return {origin.text: age for origin in self._readings}
+
     async def _look_at_cluster(self) -> None:
         """Wait some time until all is known that zones hold of the cluster."""
         for zone in self._seen.values():

@@ -389,6 +389,8 @@ class ZoneProvider:
 
     def _possible(self, old: Zone, gathered: list[_Waiting]) -> tuple[list[_Waiting], Zone, ZoneDiff]:
         """The changes that the zone can take, the zone with them, and what differs; the others fail."""
+        if not gathered:
+            return gathered, old, ZoneDiff((), ())
         try:
             return gathered, *amend(old, {key: rrset for item in gathered for key, rrset in item.changes.items()})
         except ModelError:

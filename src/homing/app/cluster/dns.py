@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from homing import __version__
-from homing.app.cluster.metrics import ClusterMetrics
+from homing.app.cluster.metrics import ClusterMetrics, view_ages
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.secondaries import ReadPolicy
 from homing.app.transfers import Transfers
@@ -105,7 +105,11 @@ class ClusterZones:
     @property
     def collector(self) -> Collector:
         """Metrics of the API, of turns, and whether this replica leads."""
-        return _Counted(self._metrics, self.is_live)
+        return _Counted(self._metrics, self.is_live, self._ages)
+
+    def _ages(self) -> Mapping[str, float]:
+        """Seconds since the API server's last word on the zones with names of the cluster, while leading."""
+        return self._turns.ages() if self._turns is not None else {}
 
     def policy(self) -> TransferPolicy:
         """Who follows which zone: as the Zones say, else as holds for all. Raises ConfigError."""
@@ -330,15 +334,17 @@ class ClusterZones:
 class _Counted(Collector):
     """The metrics of the cluster's part, beside those of the server."""
 
-    def __init__(self, metrics: Metrics, leads: Callable[[], bool]) -> None:
+    def __init__(self, metrics: Metrics, leads: Callable[[], bool], ages: Callable[[], Mapping[str, float]]) -> None:
         self._metrics = metrics
         self._leads = leads
+        self._ages = ages
 
     def collect(self) -> Iterator[Metric]:
         """All that begin with ``homing_``, and whether this replica leads."""
         leading = GaugeMetricFamily("homing_dns_leader", "Whether this replica leads.")
         leading.add_metric([], float(self._leads()))
         yield leading
+        yield view_ages(self._ages())
         for metric in self._metrics.registry.collect():
             if metric.name.startswith("homing_") and metric.name != "homing_build":
                 yield metric

@@ -12,11 +12,11 @@ import random
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from homing import __version__
-from homing.app.cluster.metrics import ClusterMetrics
+from homing.app.cluster.metrics import ClusterMetrics, view_ages
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.transfers import Transfers
 from homing.dns.authority import Authority
@@ -277,11 +277,7 @@ class _Counted(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The view's age, and how the API server answers."""
-        age = GaugeMetricFamily(
-            "homing_zone_view_age_seconds", "Seconds since the API server's last word on the zone.", labels=("zone",)
-        )
-        age.add_metric([self._zone], self._age())
-        yield age
+        yield view_ages({self._zone: self._age()})
         for metric in self._metrics.registry.collect():
             if metric.name == "homing_kubernetes_request_duration_seconds":
                 yield metric
