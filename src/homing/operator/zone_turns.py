@@ -270,7 +270,10 @@ class ZoneTurns:
         template = await asyncio.to_thread(template_of, spec)
         before, reads = known.template, spec.cluster
         read = known.spec.cluster if known.spec is not None else None
-        cluster = (lambda: self.cluster.rrsets(origin) if reads is not None else []) if reads != read else None
+        # A term before this one may have left names of the cluster that the Zone says nothing of any more.
+        left = before is None and self._provider.published(origin) is not None
+        follow = reads != read or left
+        cluster = (lambda: self.cluster.rrsets(origin) if reads is not None else []) if follow else None
         if before is None:
             start = await self._start(found, origin)
             dynamic = self._last(origin, reads) if start.is_last else self._held(origin)
