@@ -191,7 +191,6 @@ def dns_command(
     import asyncio
 
     from homing.app.build import parse_listen
-    from homing.app.dns.beside import joined
     from homing.app.dns.serve import FileServer, Options
     from homing.app.dns.ways import server_setup
     from homing.app.secondaries import flags_policy
@@ -233,7 +232,12 @@ def dns_command(
             from homing.app.cluster.dns import ClusterZones
 
             beside.append(ClusterZones(settings, options.follow))
-    asyncio.run(FileServer(options, beside=joined(beside)).run(_announce, _progress()))
+    one = beside[0] if beside else None
+    if len(beside) > 1:
+        from homing.app.dns.beside import Joined
+
+        one = Joined(beside)
+    asyncio.run(FileServer(options, beside=one).run(_announce, _progress()))
 
 
 @dns_command.command("check")

@@ -15,12 +15,7 @@ from homing.model.name import Name
 from homing.store import Store
 
 
-def joined(parts: Sequence[Beside]) -> Beside | None:
-    """All of them as one; None for none."""
-    return _Joined(parts) if len(parts) > 1 else next(iter(parts), None)
-
-
-class _Joined:
+class Joined:
     """Each has its own zones; of two with one zone the first has it."""
 
     def __init__(self, parts: Sequence[Beside]) -> None:
