@@ -11,7 +11,7 @@ from homing.kube.kinds.zone import ClusterNames
 from homing.kube.objects import EndpointSlice, Node, Service
 from homing.model.name import parse_name
 from homing.operator.cluster_views import MAX_LISTED, MAX_PORTS, MAX_TEXT, Reading, hosts
-from homing.records.cluster import Member, Offer, Port
+from homing.records.cluster_views import Member, Offer, Port
 
 AREAS, IPS = "k8s.pootis.network/node-areas", "k8s.pootis.network/node-ips"
 

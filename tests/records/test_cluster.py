@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from homing.model.address import Address
 from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset
-from homing.records.cluster import MARK, SRV, Changes, ClusterRecords, Hosts, Member, Naming, Offer, Port
+from homing.records.cluster import MARK, SRV, Changes, ClusterRecords
+from homing.records.cluster_views import Hosts, Member, Naming, Offer, Port
 from homing.records.pool import MAX_ADDRESSES
 
 ZONE = parse_name("lb.test")

@@ -11,7 +11,7 @@ from homing.kube.kinds.zone import ClusterNames
 from homing.kube.objects import EndpointSlice, Key, Node, Service
 from homing.model.address import Address, parse_address
 from homing.model.name import Name
-from homing.records.cluster import Hosts, Member, Naming, Offer, Port
+from homing.records.cluster_views import Hosts, Member, Naming, Offer, Port
 
 AUTO = "auto"
 """In the annotation of addresses: those of the node's Site."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -29,10 +28,8 @@ from homing.errors import ModelError
 from homing.model.address import Address, Family
 from homing.model.name import Name
 from homing.model.rrset import ADDRESS_TYPES, RRset, RRType, txt_rdata
+from homing.records.cluster_views import Hosts, Key, Member, Naming, Offer
 from homing.records.pool import MAX_ADDRESSES, Packed, Pool
-
-Key = tuple[str, str]
-"""Namespace and name."""
 
 Changes = dict[tuple[Name, int], RRset | None]
 """What a name holds of a type from now on; None for nothing."""
@@ -56,61 +53,6 @@ K = TypeVar("K")
 
 _AREA, _SERVICE, _NODE = range(3)
 _NOTHING: Mapping[int, RRset] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """Which names a zone has. ``ttl`` in seconds; ``node_names`` is the label that host names of nodes are under.
-
-    With ``keep_not_ready`` the host name of a node that is not ready keeps its addresses.
-    """
-
-    origin: Name
-    ttl: int = 30
-    node_names: str = ""
-    keep_not_ready: bool = True
-    srv: bool = False
-    wildcards: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A node as the zone sees it: whether it counts, the areas it lists, its addresses.
-
-    ``site`` is the Site whose addresses it has beside those, None when it has none; a family that the Site has no
-    address of is taken from ``external``.
-    """
-
-    ready: bool
-    areas: frozenset[str] = frozenset()
-    addresses: tuple[Address, ...] = ()
-    site: str | None = None
-    external: tuple[Address, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """A named port; ``protocol`` like ``tcp``."""
-
-    name: str
-    protocol: str
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A Service that wants a name, with its named ports."""
-
-    ports: tuple[Port, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Hosts:
-    """An EndpointSlice: whose it is, the nodes with a ready endpoint, those whose endpoints serve while they end."""
-
-    service: Key
-    ready: frozenset[str] = frozenset()
-    serving: frozenset[str] = frozenset()
 
 
 class ClusterRecords:
