@@ -43,6 +43,9 @@ pytestmark = pytest.mark.cluster
 LEASES, SECRETS = "coordination.k8s.io/v1/leases", "v1/secrets"
 NAME = f"www.{ZONE}"
 
+AGE = f'homing_zone_view_age_seconds{{zone="{ZONE}"}}'
+"""The metric of the zone that the tests serve."""
+
 
 @pytest.fixture
 def house(cluster: Cluster, tmp_path: Path) -> Iterator[House]:
@@ -64,7 +67,7 @@ def leader(house: House) -> str:
 
 
 def metric(server: Server, name: str) -> float:
-    """The value of a metric without labels."""
+    """The value of a metric, named with its labels."""
     lines = get(f"{server.web}/metrics")[1].splitlines()
     return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
 
@@ -146,7 +149,7 @@ def test_a_change_reaches_all(house: House) -> None:
             for server in everyone:
                 holds(server, "www.b.test", "REFUSED", seconds=2.0)
             assert [metric(server, "homing_dns_leader") for server in everyone] == [1, 0, 0]
-            assert max(metric(server, "homing_zone_view_age_seconds") for server in everyone) < 3
+            assert max(metric(server, AGE) for server in everyone) < 3
             secret = house.get(SECRETS, "homing-dns-transfer")
             assert secret is not None
             key = base64.b64decode(secret["data"]["key"]).decode()
@@ -183,7 +186,7 @@ def test_the_next_leader_goes_on(fault: str, house: House, relay: Relay) -> None
                 if fault == "cut off":
                     assert view(one) == "last-good"
                     assert one.values(NAME) == {"192.0.2.1"}
-                    until(lambda: metric(one, "homing_zone_view_age_seconds") > 2, 5, "the age")
+                    until(lambda: metric(one, AGE) > 2, 5, "the age")
                     relay.heal()
                 elif fault == "frozen":
                     one.send(signal.SIGCONT)
@@ -209,7 +212,7 @@ def test_without_the_api_server_all_answer_and_start(house: House) -> None:
             try:
                 for server in (one, two):
                     until(lambda server=server: view(server) == "last-good", 15, "the last good view")  # type: ignore[misc]
-                    until(lambda server=server: metric(server, "homing_zone_view_age_seconds") > 3, 9, "age")  # type: ignore[misc]
+                    until(lambda server=server: metric(server, AGE) > 3, 9, "age")  # type: ignore[misc]
                     assert server.values(NAME) == {"192.0.2.1"}
                 took: list[float] = []
                 for _ in range(4):

@@ -49,8 +49,8 @@ class FakeServer:
         key = (plural, namespace, name)
         known = self.objects.get(key)
         uid = known["metadata"]["uid"] if known else f"uid-{self._version + 1}"
-        body = {"metadata": {"name": name, "namespace": namespace, "uid": uid}, **fields}
-        return self._store(key, body, "MODIFIED" if known else "ADDED")
+        meta = {"name": name, "namespace": namespace, "uid": uid, **fields.pop("metadata", {})}
+        return self._store(key, {"metadata": meta, **fields}, "MODIFIED" if known else "ADDED")
 
     def remove(self, name: str, namespace: str = "web", plural: str = "configmaps") -> None:
         """Delete an object as somebody else."""

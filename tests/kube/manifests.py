@@ -198,6 +198,8 @@ BAD = (
     Bad(ZONE, {"origin": "example.org."}, "is not a domain name: write it like example.org"),
     Bad(ZONE, {"soa.email": "hostmaster@"}, "write it like hostmaster@example.org"),
     Bad(ZONE, {"nameServers": []}, "should have at least 1 items"),
+    Bad(ZONE, {"cluster": {"areasAnnotation": "no key"}}, "write it like example.org/node-areas"),
+    Bad(ZONE, {"cluster": {"hostNames": "Sometimes"}}, 'supported values: "Keep", "Drop"'),
     Bad(ZONE, {"records": [_RECORD, _RECORD]}, "Duplicate value"),
     *(
         Bad(ZONE, _record(name=text), "write it in lower case relative to the origin")

@@ -131,6 +131,33 @@ async def test_what_was_deleted_while_nobody_listened_is_told_after_the_next_lis
         assert len(mirror) == 3
 
 
+@pytest.mark.parametrize("back", [0, 6])
+async def test_a_list_that_holds_far_less_is_believed_the_second_time(
+    world: World, back: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then what is missing stays, and what changed counts; what is back by then never goes."""
+    monkeypatch.setattr(watch_module, "SECOND_LOOK", 1.0)
+    server, client = world
+    for number in range(10):
+        server.put(f"n{number}", data={"x": "1"})
+    async with mirroring(client, guarded=True) as (mirror, told):
+        await mirror.synced.wait()
+        await eventually(lambda: server.watching)
+        told.clear()
+        await server.stop()
+        for number in range(6):
+            server.remove(f"n{number}")
+        server.put("n9", data={"x": "2"})
+        server.compact()
+        await server.start()
+        await eventually(lambda: mirror.held_back)
+        assert (mirror.held_back, len(mirror), told) == ({"": 6}, 10, [("n9", "1", "2")])
+        for number in range(back):
+            server.put(f"n{number}", data={"x": "1"})
+        await eventually(lambda: not mirror.held_back)
+        assert len(mirror) == 4 + back
+
+
 async def test_gone_in_the_middle_of_a_stream_means_a_new_list(world: World) -> None:
     """An ERROR event of code 410 is answered by a list; nothing is told twice."""
     server, client = world

@@ -115,11 +115,18 @@ class NodeStatus(ApiStruct, frozen=True):
     addresses: list[NodeAddress] = field(default_factory=list[NodeAddress])
 
 
+class NodeSpec(ApiStruct, frozen=True):
+    """What people and controllers ask of a node; one that is cordoned is unschedulable."""
+
+    unschedulable: bool = False
+
+
 class Node(ApiStruct, frozen=True):
     """A node."""
 
     metadata: ObjectMeta = ObjectMeta()
     status: NodeStatus = NodeStatus()
+    spec: NodeSpec = NodeSpec()
 
 
 class LeaseSpec(ApiStruct, frozen=True, omit_defaults=False):
@@ -158,6 +165,15 @@ class ServiceStatus(ApiStruct, frozen=True):
     load_balancer: LoadBalancer = LoadBalancer()
 
 
+class ServicePort(ApiStruct, frozen=True):
+    """A port of a Service; ``node_port`` is the one that all nodes listen on for it, 0 where there is none."""
+
+    name: str = ""
+    protocol: str = "TCP"
+    port: int = 0
+    node_port: int = 0
+
+
 class ServiceSpec(ApiStruct, frozen=True):
     """What a Service asks for."""
 
@@ -166,6 +182,7 @@ class ServiceSpec(ApiStruct, frozen=True):
     external_ips: list[str] | None = field(name="externalIPs", default=None)
     external_traffic_policy: str = ""
     selector: dict[str, str] | None = None
+    ports: list[ServicePort] | None = None
 
 
 class Service(ApiStruct, frozen=True):

@@ -39,6 +39,12 @@ _FRESH = Backoff(0.25, 8.0)
 _LONGEST_WAIT = 60.0
 """Seconds of a Retry-After that are honoured."""
 
+SECOND_LOOK = 10.0
+"""Seconds after which a list that suddenly holds far less is looked at again, before it is believed."""
+
+SHARE, FROM = 0.3, 10
+"""The share of the objects that may be missing from a list at once, and the number from which up it is asked for."""
+
 _log = get_logger("kube")
 
 
@@ -80,12 +86,17 @@ class Mirror(Generic[T]):
     namespaces: Sequence[str] = ()
     label_selector: str = ""
     field_selector: str = ""
+    guarded: bool = False
     synced: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     """Set once every namespace has been listed; never cleared."""
     seen_at: float = field(default=float("-inf"), init=False)
     """Monotonic time of the server's last word."""
     unreadable: dict[Key, str] = field(default_factory=dict[Key, str], init=False)
     """Objects that do not fit their type, with why; an older form of them may still be held."""
+    held_back: dict[str, int] = field(default_factory=dict[str, int], init=False)
+    """Namespaces whose last list held far less, with how many objects were missing."""
+    failing: set[str] = field(default_factory=set[str], init=False)
+    """Namespaces that cannot be followed now."""
     _objects: dict[Key, T] = field(default_factory=dict[Key, T], init=False)
     _listed: set[str] = field(default_factory=set[str], init=False)
 
@@ -134,6 +145,7 @@ class Mirror(Generic[T]):
         if isinstance(error, Gone) or place.good or place.failing:
             return
         place.failing = True
+        self.failing.add(place.namespace)
         _log.warning(
             "following fails, what is known is kept", resource=self.resource.plural, why=str(error), reason=error.reason
         )
@@ -145,10 +157,45 @@ class Mirror(Generic[T]):
         place.good = True
         if place.failing:
             place.failing = False
+            self.failing.discard(place.namespace)
             _log.info("following again", resource=self.resource.plural)
 
     async def _list(self, place: _Place) -> None:
         """Replace the content by a whole list; one that breaks off between its pages changes nothing."""
+        doubted: set[Key] = set()
+        while True:
+            found, unreadable, version = await self._pages(place)
+            kept = found.keys() | unreadable.keys()
+            within = [key for key in self._objects if self._within(place, key)]
+            gone = {key for key in within if key not in kept}
+            suspicious = self.guarded and len(within) >= FROM and len(gone) > SHARE * len(within)
+            if not suspicious or gone <= doubted:
+                break
+            doubted = gone
+            for key, each in found.items():
+                self._hold(key, each)
+            self.held_back[place.namespace] = len(gone)
+            _log.warning(
+                "a list holds far less than what is known; what is missing stays until a second list says the same",
+                resource=self.resource.plural, known=len(within), missing=len(gone), seconds=SECOND_LOOK,
+            )  # fmt: skip
+            await self.clock.sleep(SECOND_LOOK)
+        self.held_back.pop(place.namespace, None)
+        for key in [key for key in within if key in gone]:
+            self._drop(key)
+        for key in [key for key in self.unreadable if self._within(place, key) and key not in unreadable]:
+            del self.unreadable[key]
+        for key, each in found.items():
+            self._hold(key, each)
+        for key, why in unreadable.items():
+            self._doubt(key, why)
+        place.version = version
+        self._listed.add(place.namespace)
+        if len(self._listed) == len(set(self.namespaces or ("",))):
+            self.synced.set()
+
+    async def _pages(self, place: _Place) -> tuple[dict[Key, T], dict[Key, str], str]:
+        """All objects, those that do not fit their type with why, and the version of the list."""
         found: dict[Key, T] = {}
         unreadable: dict[Key, str] = {}
         token = ""
@@ -165,20 +212,7 @@ class Mirror(Generic[T]):
             unreadable.update(page.unreadable)
             token = page.token
             if not token:
-                break
-        kept = found.keys() | unreadable.keys()
-        for key in [key for key in self._objects if self._within(place, key) and key not in kept]:
-            self._drop(key)
-        for key in [key for key in self.unreadable if self._within(place, key) and key not in unreadable]:
-            del self.unreadable[key]
-        for key, each in found.items():
-            self._hold(key, each)
-        for key, why in unreadable.items():
-            self._doubt(key, why)
-        place.version = page.version
-        self._listed.add(place.namespace)
-        if len(self._listed) == len(set(self.namespaces or ("",))):
-            self.synced.set()
+                return found, unreadable, page.version
 
     def _within(self, place: _Place, key: Key) -> bool:
         return not place.namespace or key[0] == place.namespace

@@ -19,14 +19,17 @@ from homing.effects.log import get_logger
 from homing.errors import Conflict, KubeError, ModelError, NotFound, StoreError
 from homing.kube.client import KubeClient
 from homing.kube.kinds import ZONES
-from homing.kube.kinds.zone import Zone, ZoneSpec
+from homing.kube.kinds.zone import ClusterNames, Zone, ZoneSpec
 from homing.kube.objects import Key as ObjectKey
 from homing.kube.objects import ObjectReference
 from homing.kube.recorder import Recorder
 from homing.kube.watch import Mirror
+from homing.model.address import Address
 from homing.model.name import Name, parse_name
-from homing.model.rrset import RRset
+from homing.model.rrset import FAMILIES, RRset
 from homing.model.zone import serial_add, serial_gt
+from homing.operator.cluster_views import Reading
+from homing.operator.cluster_watch import ClusterWatch
 from homing.operator.conditions import condition, condition_data
 from homing.operator.entry import Unready
 from homing.operator.key_secrets import KeySecrets
@@ -43,11 +46,17 @@ HANDOVER = 65_536
 GATHER = 0.2
 """Seconds after a change of a zone within which more changes share a write of its status."""
 
+FIRST_LOOK = 10.0
+"""Seconds that a leader waits for nodes and Services before it serves the zones that need none."""
+
 AGAIN = 15.0
 """Seconds after which what failed is tried again."""
 
 WAITS_FOR = 60.0
 """Seconds until a Zone that cannot be served is looked at again, should the change that mends it go unseen."""
+
+SHOWN = 5
+"""Names of the cluster's that somebody else has, in one message."""
 
 STANDING = 5.0
 """Seconds between two looks at how far secondaries are."""
@@ -102,6 +111,10 @@ class House(Protocol):
         """These zones are served now, and at the next start too."""
         ...
 
+    def published(self, origin: Name) -> Collection[Name] | None:
+        """The names of Domains in a zone with names of the cluster that was served last, if that is known."""
+        ...
+
 
 @dataclass(slots=True)
 class _Known:
@@ -116,6 +129,8 @@ class _Known:
     places: dict[Name, KeyPlace] = field(default_factory=dict[Name, KeyPlace])
     """Where its keys come from."""
     told: tuple[str, str] = ("", "")
+    hidden: dict[Name, str] = field(default_factory=dict[Name, str])
+    """Names of the cluster's that somebody else has, as they were told."""
     status: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -135,8 +150,12 @@ class ZoneTurns:
         clock: Clock,
         chance: random.Random,
         on_fault: Callable[[str], None] = lambda _: None,
+        healthy: Callable[[Address], bool] = lambda _: True,
     ) -> None:
-        """``held`` gives what Domains hold in a zone by their statuses, ``changed`` is told of a zone that changed."""
+        """``held`` gives what Domains hold in a zone by their statuses, ``changed`` is told of a zone that changed.
+
+        ``healthy`` judges the addresses of nodes; see ``cluster.checked``.
+        """
         self.turns: Turns[str] = Turns(self._turn, clock=clock, chance=chance, on_fault=on_fault)
         self._client = client
         self._provider = provider
@@ -148,6 +167,16 @@ class ZoneTurns:
         self._clock = clock
         self._seen = Mirror(client, ZONES, clock=clock, chance=chance, on_change=self._object_changed)
         self._secrets = KeySecrets(client, clock=clock, chance=chance, changed=self._secret_changed)
+        self.cluster = ClusterWatch(
+            client,
+            clock=clock,
+            chance=chance,
+            changed=provider.follow,
+            ready=self._cluster_ready,
+            healthy=healthy,
+        )
+        self._readings: dict[Name, Reading] = {}
+        self._cluster_news = asyncio.Event()
         self._known: dict[str, _Known] = {}
         self._remembered: dict[Name, ZoneSpec] = {}
         self._began = False
@@ -156,7 +185,9 @@ class ZoneTurns:
         """Follow the Zones until cancelled."""
         unlisten = self._authority.listen(self._served)
         try:
-            await self._seen.run()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._seen.run())
+                group.create_task(self.cluster.run())
         finally:
             unlisten()
             await self._secrets.aclose()
@@ -166,6 +197,7 @@ class ZoneTurns:
         self._remembered = dict(before)
         await self._seen.synced.wait()
         self._want_secrets()
+        await self._look_at_cluster()
         await asyncio.gather(*(self._first(zone.metadata.name) for zone in tuple(self._seen.values())))
         for origin in set(before) - self.origins:
             await self._withdraw(origin)
@@ -177,6 +209,25 @@ class ZoneTurns:
     def origins(self) -> set[Name]:
         """The zones that there are, served or to be served."""
         return {known.origin for known in self._known.values()}
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since the API server's last word on each zone that holds names of the cluster."""
+        age = self._clock.monotonic() - self.cluster.seen_at
+        return {origin.text: age for origin in self._readings}
+
+    async def _look_at_cluster(self) -> None:
+        """Wait some time until all is known that zones hold of the cluster."""
+        for zone in self._seen.values():
+            with contextlib.suppress(Unready):
+                origin = origin_of(zone.spec)
+                if zone.spec.cluster is not None and self._holder(origin) == zone.metadata.name:
+                    self._readings[origin] = Reading(origin, zone.spec.cluster)
+        self.cluster.want(self._readings)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK):
+                while not all(map(self.cluster.is_ready, self._readings)):
+                    await self._cluster_news.wait()
+                    self._cluster_news.clear()
 
     async def _first(self, name: str) -> None:
         """The first turn of a Zone; its status comes with the next one, for which nobody waits."""
@@ -219,17 +270,27 @@ class ZoneTurns:
             known = self._known[name] = _Known(origin, found.metadata.uid)
             self._authority.replace((), (), () if self._authority.zone(origin) else (origin,))
         await self._follow(name, known, spec)
+        self._want(origin, Reading(origin, spec.cluster) if spec.cluster is not None else None)
+        if spec.cluster is not None and not self.cluster.is_ready(origin):
+            told = "nodes, Services and EndpointSlices have not all been seen yet; what was served last stays"
+            raise Unready("ClusterUnseen", told)
         if spec == known.spec:
             return
         template = await asyncio.to_thread(template_of, spec)
-        before = known.template
+        before, reads = known.template, spec.cluster
+        read = known.spec.cluster if known.spec is not None else None
+        # A term before this one may have left names of the cluster that the Zone says nothing of any more.
+        left = before is None and self._provider.published(origin) is not None
+        follow = reads != read or left
+        cluster = (lambda: self.cluster.rrsets(origin) if reads is not None else []) if follow else None
         if before is None:
             start = await self._start(found, origin)
-            await self._put(template, None if start.is_last else self._newest(origin, start), start.least)
-        elif template != before:
-            await self._put(template, None, None)
+            dynamic = self._last(origin, reads) if start.is_last else self._newest(origin, start)
+            await self._put(template, dynamic, start.least, cluster)
+        elif template != before or cluster is not None:
+            await self._put(template, None, None, cluster)
         known.template, known.spec = template, spec
-        if template != before:
+        if template != before or cluster is not None:
             self._changed(origin)
             await self._say(found, origin)
         await self._remember()
@@ -242,9 +303,35 @@ class ZoneTurns:
         self._recorder.event(_reference(found), "Normal", "Served", told, "Serve")
         await self._house.happened(origin, f"Zone {found.metadata.name}: serial {served.serial}")
 
-    async def _put(self, template: ZoneTemplate, dynamic: list[RRset] | None, least: int | None) -> None:
+    def _want(self, origin: Name, reading: Reading | None) -> None:
+        """Have the cluster followed for a zone, or not any more."""
+        if self._readings.get(origin) != reading:
+            if reading is None:
+                del self._readings[origin]
+            else:
+                self._readings[origin] = reading
+            self.cluster.want(self._readings)
+
+    def _last(self, origin: Name, reads: ClusterNames | None) -> list[RRset] | None:
+        """What Domains hold in a zone that is served as it was last; None for all that is not fixed."""
+        names, served = self._house.published(origin), self._authority.zone(origin)
+        if names is None:
+            return None if reads is None else self._held(origin)
+        found = {item.key: item for item in self._held(origin)}
+        for item in served.rrsets() if served is not None else ():
+            if item.type in FAMILIES and item.name in names:
+                found[item.key] = item
+        return list(found.values())
+
+    async def _put(
+        self,
+        template: ZoneTemplate,
+        dynamic: list[RRset] | None,
+        least: int | None,
+        cluster: Callable[[], list[RRset]] | None,
+    ) -> None:
         try:
-            await self._provider.put(template, dynamic, least=least)
+            await self._provider.put(template, dynamic, least=least, cluster=cluster)
         except ModelError as error:
             raise Unready("InvalidRecords", str(error)) from None
 
@@ -315,6 +402,7 @@ class ZoneTurns:
     async def _leave(self, name: str) -> None:
         """A Zone is gone, or another one has its name; one that waited for its place has its turn."""
         known = self._known.pop(name)
+        self._want(known.origin, None)
         await self._apply_follow()
         await self._withdraw(known.origin)
         await self._remember()
@@ -340,7 +428,8 @@ class ZoneTurns:
         served = self._authority.zone(known.origin) if known is not None else None
         unlisted = found.spec.catalog and not self._house.has_catalog
         message = "not listed in a catalog: start homing dns with --catalog NAME" if unlisted else ""
-        reason, message = (problem.reason, str(problem)) if problem is not None else ("Served", message)
+        hidden = self._hidden(found, known)
+        reason, message = (problem.reason, str(problem)) if problem is not None else ("Served", message or hidden)
         ready = condition(
             found.status.conditions, "Ready", problem is None, reason, message,
             at=self._clock.time(), generation=found.metadata.generation,
@@ -372,6 +461,19 @@ class ZoneTurns:
         if known is not None:
             known.told = told
 
+    def _hidden(self, found: Zone, known: _Known | None) -> str:
+        """Names of the cluster's that somebody else has, in a sentence; an event when they became others."""
+        hidden: Mapping[Name, str] = self._provider.hidden(known.origin) if known is not None else {}
+        some = [f"{name.text} ({why})" for name, why in sorted(hidden.items())[:SHOWN]]
+        more = f" and {len(hidden) - SHOWN} more" if len(hidden) > SHOWN else ""
+        told = f"names that areas, Services or nodes do not have: {', '.join(some)}{more}" if hidden else ""
+        if known is not None and known.hidden != hidden:
+            known.hidden = dict(hidden)
+            if told:
+                log.warning("names of the cluster are taken", zone=found.metadata.name, names=some, count=len(hidden))
+                self._recorder.event(_reference(found), "Warning", "NameTaken", told, "Serve")
+        return told
+
     def _want_secrets(self) -> None:
         places = {place[:2] for zone in self._seen.values() for place in key_places(zone.spec)}
         self._secrets.want(places)
@@ -386,6 +488,13 @@ class ZoneTurns:
         for zone in self._seen.values():
             if any(place[:2] == key for place in key_places(zone.spec)):
                 self.turns.wake(zone.metadata.name)
+
+    def _cluster_ready(self, origin: Name) -> None:
+        """All is known that a zone holds of the cluster."""
+        self._cluster_news.set()
+        for name, known in self._known.items():
+            if known.origin == origin:
+                self.turns.wake(name)
 
     def _served(self, change: Change) -> None:
         """A version is served: its status follows soon."""

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
 from homing.dns.authority import Authority, Change
 from homing.effects.clock import Clock
-from homing.errors import ModelError, ProviderBusy, ProviderRefused, StoreError
+from homing.effects.log import get_logger
+from homing.errors import HomingError, ModelError, ProviderBusy, ProviderRefused, StoreError, kind_and_place
 from homing.model.address import Address
 from homing.model.name import Name
 from homing.model.rrset import FAMILIES, RRset, RRType, address_rrsets, rrset
 from homing.model.zone import Soa, Zone, ZoneDiff, amend, diff, serial_add, serial_gt, succeed, zone
 from homing.plan import NameChange
 from homing.providers.base import Traits
+from homing.providers.layer import Layer, obstacle
+
+log = get_logger("zone")
 
 GATHER = 0.005
 """Seconds in which changes of a zone are gathered: they share a serial, a write and a NOTIFY."""
+
+AGAIN = 1.0
+"""Seconds after which what could not be saved is tried again, where nobody waits for it who would."""
 
 Save = Callable[[Change], Awaitable[None]]
 """Puts the next version of a zone on disk before it counts (law 8). Raises StoreError when it cannot."""
@@ -81,9 +89,19 @@ class ZoneProvider:
     """
 
     def __init__(
-        self, name: str, authority: Authority, templates: Iterable[ZoneTemplate], save: Save, clock: Clock
+        self,
+        name: str,
+        authority: Authority,
+        templates: Iterable[ZoneTemplate],
+        save: Save,
+        clock: Clock,
+        *,
+        timed: bool = False,
     ) -> None:
+        """``timed``: no serial is below Unix time, so that servers that number by themselves stay near each other."""
         self._name = name
+        self._timed = timed
+        self._layers: dict[Name, Layer] = {}
         self._authority = authority
         self._templates = {template.origin: template for template in templates}
         self._static = {origin: _keys(template.static) for origin, template in self._templates.items()}
@@ -151,8 +169,12 @@ class ZoneProvider:
         return tuple(item for zone, static in served if zone for item in _dynamic(zone, static))
 
     async def read(self, name: Name) -> tuple[RRset, ...]:
-        """The A and AAAA RRsets served at the name."""
-        types = self._served(name).nodes.get(name, {})
+        """The A and AAAA RRsets served at the name, but not those of the cluster, which give way."""
+        served = self._served(name)
+        types, layer = served.nodes.get(name, {}), self._layers.get(served.origin)
+        if layer is not None and name not in layer.published:
+            static = self._static.get(served.origin, frozenset())
+            types = {rtype: item for rtype, item in types.items() if item.key in static}
         return tuple(types[rtype] for rtype in FAMILIES if rtype in types)
 
     async def apply(self, change: NameChange) -> None:
@@ -160,53 +182,111 @@ class ZoneProvider:
         old = self._served(change.name)
         changes = {(change.name, item.type): item.after for item in change.changes}
         waiting = _Waiting(change.name, changes, asyncio.get_running_loop().create_future())
-        gathered = self._waiting.setdefault(old.origin, [])
-        gathered.append(waiting)
-        if len(gathered) == 1:
-            task = asyncio.get_running_loop().create_task(self._advance(old.origin))
-            self._tasks[task] = gathered
-            task.add_done_callback(lambda task: self._ended(task, gathered))
+        self._gather(old.origin).append(waiting)
         await waiting.done
 
+    def follow(self, origin: Name, changes: Mapping[tuple[Name, int], RRset | None]) -> None:
+        """Serve what changed of the cluster with the zone's next version, in a zone that was ``put`` with it.
+
+        Nobody waits: a version that cannot be saved is tried again.
+        """
+        layer = self._layers.get(origin)
+        if layer is not None and changes:
+            layer.take(changes)
+            self._gather(origin)
+
+    def hidden(self, origin: Name) -> Mapping[Name, str]:
+        """Names of the cluster's that are not served in a zone, with who has them."""
+        layer = self._layers.get(origin)
+        return MappingProxyType(layer.hidden if layer is not None else {})
+
+    def published(self, origin: Name) -> Collection[Name] | None:
+        """The names of a zone that addresses are published at by name, those under way too; None where all are."""
+        layer = self._layers.get(origin)
+        return None if layer is None else frozenset(layer.published)
+
+    def _gather(self, origin: Name) -> list[_Waiting]:
+        """Those that wait for the next version of a zone, which is on its way."""
+        if origin not in self._waiting:
+            gathered = self._waiting[origin] = []
+            task = asyncio.get_running_loop().create_task(self._advance(origin))
+            self._tasks[task] = gathered
+            task.add_done_callback(lambda task: self._ended(task, gathered))
+        return self._waiting[origin]
+
     async def put(
-        self, template: ZoneTemplate, dynamic: Iterable[RRset] | None = None, *, least: int | None = None
+        self,
+        template: ZoneTemplate,
+        dynamic: Iterable[RRset] | None = None,
+        *,
+        least: int | None = None,
+        cluster: Callable[[], Iterable[RRset]] | None = None,
     ) -> None:
         """Serve a zone by this template from now on, a new one or one that was served by another template.
 
         ``dynamic`` are the RRsets that follow addresses, None for those served now; one that the static records leave
-        no place for goes. The serial grows with the content, and is at least ``least``. Raises ModelError when the
-        static records contradict each other, StoreError when the version cannot be saved: then nothing has changed.
+        no place for goes. ``cluster`` gives all that follows the cluster, None stands for what is known of it. The
+        serial grows with the content, and is at least ``least``. Raises ModelError when the static records contradict
+        each other, StoreError when the version cannot be saved: then nothing has changed.
         """
         origin, static = template.origin, _keys(template.static)
         async with self._lock:
             old = self._authority.zone(origin)
             if dynamic is None:
-                known = self._static.get(origin, frozenset())
-                dynamic = _dynamic(old, known) if old is not None else ()
+                dynamic = self._published(old) if old is not None else ()
             bare = zone(origin, 0, template.soa, template.static)
-            kept = [item for item in dynamic if item.key not in static and not _obstacle(bare, item.name)]
-            content = (*template.static, *kept)
+            kept = [item for item in dynamic if item.key not in static and not obstacle(bare, item.name)]
+            with self._laid(origin, cluster, {item.name for item in kept}) as layer:
+                if layer is not None:
+                    kept += layer.visible(bare, static)
+                content = (*template.static, *kept)
+                if old is None:
+                    new = zone(
+                        origin, int(self._clock.time()) % 2**32 if least is None else least, template.soa, content
+                    )
+                    change = Change(None, new)
+                else:
+                    new = _not_before(old, succeed(old, content, template.soa), least)
+                    change = Change(old, new, diff(old, new))
+                if new is not old:
+                    await self._publish(change)
+                self._templates[origin], self._static[origin] = template, static
+
+    @contextlib.contextmanager
+    def _laid(
+        self, origin: Name, cluster: Callable[[], Iterable[RRset]] | None, published: set[Name]
+    ) -> Generator[Layer | None, None, None]:
+        """The layer of a zone, which takes what changes while the version is made; as it was when that fails."""
+        old = self._layers.get(origin)
+        layer = old if cluster is None else Layer(cluster(), ())
+        if layer is None:
+            yield None
+            return
+        before = layer.published, layer.pending
+        layer.published, layer.pending = published, set()
+        self._layers[origin] = layer
+        try:
+            yield layer
+        except BaseException:
+            layer.published, layer.pending = before[0], before[1] | layer.pending
             if old is None:
-                new = zone(origin, int(self._clock.time()) % 2**32 if least is None else least, template.soa, content)
-                change = Change(None, new)
+                del self._layers[origin]
             else:
-                new = _not_before(old, succeed(old, content, template.soa), least)
-                change = Change(old, new, diff(old, new))
-            if new is not old:
-                await self._publish(change)
-            self._templates[origin], self._static[origin] = template, static
+                self._layers[origin] = old
+            raise
 
     async def drop(self, origin: Name) -> None:
         """Serve a zone no longer."""
         async with self._lock:
             self._templates.pop(origin, None)
             self._static.pop(origin, None)
+            self._layers.pop(origin, None)
             self._authority.withdraw(origin)
 
     def named(self, name: str) -> ZoneProvider:
         """The same zones under the name of another provider."""
         other = ZoneProvider(name, self._authority, (), self._save, self._clock)
-        other._templates, other._static = self._templates, self._static
+        other._templates, other._static, other._layers = self._templates, self._static, self._layers
         return other
 
     async def overtake(self, origin: Name, serial: int) -> None:
@@ -242,6 +322,8 @@ class ZoneProvider:
                 item.fail(fault)
             else:
                 item.done.cancel()
+        if fault is not None and not gathered and not isinstance(fault, HomingError):
+            log.critical("internal fault, please report it", part="zone", fault=kind_and_place(fault))
 
     async def _advance_by(self, origin: Name, gathered: list[_Waiting]) -> None:
         old = self._authority.zone(origin)
@@ -251,8 +333,10 @@ class ZoneProvider:
             return
         possible, new, found = self._possible(old, self._placed(old, gathered))
         try:
-            if new is not old:
-                await self._publish(Change(old, new, found))
+            if (layer := self._layers.get(origin)) is None:
+                await self._step(old, new, found)
+            else:
+                await self._layered(layer, old, possible)
         except StoreError as error:
             for item in possible:
                 item.fail(
@@ -264,24 +348,54 @@ class ZoneProvider:
         for item in possible:
             item.succeed()
 
+    async def _layered(self, layer: Layer, old: Zone, gathered: Iterable[_Waiting]) -> None:
+        """Publish by name, and what changed of the cluster where that leaves a place."""
+        static = self._static.get(old.origin, frozenset())
+        wanted = {key: rrset for item in gathered for key, rrset in item.changes.items()}
+        changes, published = layer.merged(old, static, wanted)
+        looked, layer.pending = layer.pending, set()
+        before, layer.published = layer.published, layer.published | published
+        try:
+            await self._step(old, *amend(old, changes))
+        except BaseException as error:
+            layer.pending |= looked
+            layer.published = before
+            if isinstance(error, StoreError) and looked:
+                task = asyncio.get_running_loop().create_task(self._again(old.origin))
+                self._tasks[task] = []
+                task.add_done_callback(lambda task: self._ended(task, []))
+            raise
+        layer.published = published
+
+    async def _again(self, origin: Name) -> None:
+        await self._clock.sleep(AGAIN)
+        self._gather(origin)
+
+    async def _step(self, old: Zone, new: Zone, found: ZoneDiff) -> None:
+        if new is not old:
+            new = _not_before(old, new, int(self._clock.time()) % 2**32) if self._timed else new
+            await self._publish(Change(old, new, found))
+
     def _placed(self, old: Zone, gathered: list[_Waiting]) -> list[_Waiting]:
         """The changes for which the static records leave a place; the others fail."""
         static = self._static.get(old.origin, frozenset())
         placed: list[_Waiting] = []
         for item in gathered:
             where = f"provider {self._name}: {item.name.text}"
-            obstacle = _obstacle(old, item.name) if any(item.changes.values()) else ""
+            problem = obstacle(old, item.name) if any(item.changes.values()) else ""
             if any(key in static for key in item.changes):
                 remedy = "choose another name, or take it out of the zone's settings"
                 item.fail(ProviderRefused("static", f"{where} is a fixed record of zone {old.origin.text}; {remedy}"))
-            elif obstacle:
-                item.fail(ProviderRefused("conflict", f"{where} stays as it is: {obstacle}; change one of the two"))
+            elif problem:
+                item.fail(ProviderRefused("conflict", f"{where} stays as it is: {problem}; change one of the two"))
             else:
                 placed.append(item)
         return placed
 
     def _possible(self, old: Zone, gathered: list[_Waiting]) -> tuple[list[_Waiting], Zone, ZoneDiff]:
         """The changes that the zone can take, the zone with them, and what differs; the others fail."""
+        if not gathered:
+            return gathered, old, ZoneDiff((), ())
         try:
             return gathered, *amend(old, {key: rrset for item in gathered for key, rrset in item.changes.items()})
         except ModelError:
@@ -334,6 +448,12 @@ class ZoneProvider:
         if new is not old:
             await self._publish(Change(old, new, diff(old, new)))
 
+    def _published(self, served: Zone) -> tuple[RRset, ...]:
+        """What was published by name in a zone."""
+        found = _dynamic(served, self._static.get(served.origin, frozenset()))
+        layer = self._layers.get(served.origin)
+        return found if layer is None else tuple(item for item in found if item.name in layer.published)
+
     def _served(self, name: Name) -> Zone:
         origins = [origin for origin in self._templates if name.is_within(origin)]
         if not origins:
@@ -365,21 +485,6 @@ def _not_before(old: Zone, new: Zone, least: int | None) -> Zone:
     if least is not None and serial_gt(least, new.serial) and serial_gt(least, old.serial):
         return replace(new, serial=least)
     return new
-
-
-def _obstacle(zone: Zone, name: Name) -> str:
-    """Why an address at this name would not be answered; empty when it would (RFC 1034, 3.6.2; RFC 6672, 2.4)."""
-    if RRType.CNAME in zone.nodes.get(name, {}):
-        return f"{name.text} has a CNAME beside other records"
-    for above in name.ancestors():
-        held = zone.nodes.get(above, {})
-        if RRType.DNAME in held and above != name:
-            return f"it is below the DNAME of {above.text}"
-        if above == zone.origin:
-            break
-        if RRType.NS in held:
-            return f"it belongs to {above.text}, which is delegated"
-    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from homing.app.cli.common import USAGE, json_option, state_directory, tells_errors
+from homing.app.cli.node_flags import node_zone_options, writable_state
 
 if TYPE_CHECKING:
     from homing.app.dns.figures import DnsFigures
@@ -122,6 +123,7 @@ class _Group(click.Group):
     "--advertise", envvar=["HOMING_ADVERTISE", "POD_IP"], metavar="ADDRESS[:PORT]", default="",
     help="Where other replicas reach this one.  [default: the address towards the API server]",
 )  # fmt: skip
+@node_zone_options
 @_state_option
 @click.option(
     "--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log."
@@ -154,6 +156,7 @@ def dns_command(
     identity: str,
     lease_duration: float | None,
     advertise: str,
+    nodes: dict[str, Any] | None,
     state: Path | None,
     log_level: str,
     log_format: str,
@@ -166,11 +169,15 @@ def dns_command(
     With --kubernetes it serves the Zones of a cluster and the Domains published there. Of several replicas one leads,
     by the Lease homing-dns; the others follow it, and each serves what it knows, without the API server too.
 
+    With --zone it serves the nodes and Services of the cluster, AREA.ZONE and SERVICE.NAMESPACE.ZONE, with the flags
+    of the Go node DNS. That needs no kinds of Homing in the cluster: each replica looks by itself.
+
     \b
     Examples:
       homing dns --zone-file example.org.zone --bind 127.0.0.1 --port 5300
       homing dns --zone-dir /etc/homing/zones --web 127.0.0.1:8053
       homing dns --kubernetes --web :8053
+      homing dns --zone lb.example.org --soa-ns ns1.lb.example.org:192.0.2.1 --soa-email admin@example.org
       homing dns --zone-dir zones --key ns2.key --secondary 192.0.2.1,key=ns2 --catalog catalog.invalid
       homing dns check /etc/homing/zones
       homing dns stats --watch
@@ -181,9 +188,9 @@ def dns_command(
         if files or directories or kubernetes:
             raise click.UsageError(f"options for serving do not go with {context.invoked_subcommand}", context)
         return
-    kubernetes = kubernetes or bool(kubeconfig)
-    if not files and not directories and not kubernetes:
-        told = "give zones: --zone-file FILE or --zone-dir DIR, any number of each, or --kubernetes"
+    kubernetes = kubernetes or (bool(kubeconfig) and nodes is None)
+    if not files and not directories and not kubernetes and nodes is None:
+        told = "give zones: --zone-file FILE or --zone-dir DIR, any number of each, --kubernetes, or --zone"
         raise click.UsageError(told, context)
 
     import asyncio
@@ -204,14 +211,13 @@ def dns_command(
         tuple(_address(text) for text in bind),
         port,
         workers or _usable_cpus(),
-        _state(state),
+        _state(state) if nodes is None else writable_state(_state(state)),
         (parse_listen(web, "--web", 8053),) if web and web != "off" else (),
         flags_policy(secondaries, transfer, key_files, catalog),
         server_setup("homing dns", nsid, version_bind, id_server, rate_limit, secret),
     )
-    cluster: Beside | None = None
-    if kubernetes:
-        from homing.app.cluster.dns import ClusterZones
+    beside: list[Beside] = []
+    if kubernetes or nodes is not None:
         from homing.app.cluster.settings import load_settings
 
         given = {
@@ -224,8 +230,20 @@ def dns_command(
             "advertise": advertise,
         }
         settings = load_settings(None, {key: value for key, value in given.items() if value})
-        cluster = ClusterZones(settings, options.follow)
-    asyncio.run(FileServer(options, beside=cluster).run(_announce, _progress()))
+        if nodes is not None:
+            from homing.app.cluster.nodes import NodeFlags, NodeZone
+
+            beside.append(NodeZone(NodeFlags(**nodes), settings))
+        if kubernetes:
+            from homing.app.cluster.dns import ClusterZones
+
+            beside.append(ClusterZones(settings, options.follow))
+    one = beside[0] if beside else None
+    if len(beside) > 1:
+        from homing.app.dns.beside import Joined
+
+        one = Joined(beside)
+    asyncio.run(FileServer(options, beside=one).run(_announce, _progress()))
 
 
 @dns_command.command("check")

@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from homing import __version__
-from homing.app.cluster.metrics import ClusterMetrics
+from homing.app.cluster.metrics import ClusterMetrics, view_ages
 from homing.app.cluster.replicas import Replicas
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.secondaries import ReadPolicy
@@ -54,6 +54,9 @@ LEASE = "homing-dns"
 DOCUMENT = "cluster-zones"
 """The store's key of the Zones that are served."""
 
+PUBLISHED = "cluster-published"
+"""The store's key of the names of Domains in zones that hold names of the cluster too."""
+
 SOURCE = "cluster"
 
 TERM = "cluster-term"
@@ -80,6 +83,7 @@ class ClusterZones:
         self._metrics = Metrics(__version__)
         self._counted = ClusterMetrics(self._metrics)
         self._zones: dict[Name, ZoneSpec] = {}
+        self._published: dict[Name, Collection[Name]] = {}
         self._policies: Mapping[Name, ZonePolicy] = {}
         self._keys: Collection[Key] = ()
         self._files: frozenset[Name] = frozenset()
@@ -112,7 +116,12 @@ class ClusterZones:
     @property
     def collector(self) -> Collector:
         """Metrics of the API, of turns, and whether this replica leads."""
-        return _Counted(self._metrics, lambda: self._live, self.age)
+        return _Counted(self._metrics, lambda: self._live, self._ages)
+
+    def _ages(self) -> Mapping[str, float]:
+        """By zone the seconds since what is served was last known to be what the cluster says."""
+        age, of_nodes = self.age(), self._turns.ages() if self._turns is not None else {}
+        return {origin.text: max(age, of_nodes.get(origin.text, 0.0)) for origin in self._zones}
 
     def policy(self) -> TransferPolicy:
         """Who follows which zone: as the Zones say, else as holds for all. Raises ConfigError."""
@@ -154,6 +163,7 @@ class ClusterZones:
         self._authority, self._store, self._transfers = authority, store, transfers
         self._files = frozenset(files)
         self._zones = {origin: spec for origin, spec in _remembered(store).items() if origin not in self._files}
+        self._published = _published(store)
         self._provider = ZoneProvider("zone", authority, self._templates(), self._save, self._clock)
         self._last_term = _last_term(store)
         transfers.makes_catalog = False
@@ -300,6 +310,10 @@ class ClusterZones:
         with contextlib.suppress(StoreError):  # told by the log when the zone was to be saved
             await asyncio.to_thread(self._store.record_event, event)
 
+    def published(self, origin: Name) -> Collection[Name] | None:
+        """The names of Domains in a zone that was served last, if that is known."""
+        return self._published.get(origin)
+
     async def remember(self, zones: Mapping[Name, ZoneSpec]) -> None:
         """Note the Zones that are served."""
         self._zones = dict(zones)
@@ -372,6 +386,7 @@ class ClusterZones:
             if serial_gt(serial_add(change.before.serial, HANDOVER), change.after.serial):
                 raise StoreError(f"zone {change.origin.text} waits for the first serial of this leader")
             self._unnumbered.discard(change.origin)
+        await self._note(change.origin)
         await self._transfers.keeper.save(change)
 
     async def _begin_catalog(self) -> None:
@@ -387,6 +402,18 @@ class ClusterZones:
             await asyncio.to_thread(self._store.save_document, TERM, body, self._clock.time())
         except StoreError as error:  # then the serials go on further ahead than they need to
             log.error("the leadership cannot be noted", reason=str(error))  # noqa: TRY400
+
+    async def _note(self, origin: Name) -> None:
+        """Names of Domains are on disk before they are served: nothing else tells them from names of the cluster."""
+        names = self._provider.published(origin)
+        if names == self._published.get(origin):
+            return
+        if names is None:
+            del self._published[origin]
+        else:
+            self._published[origin] = names
+        texts = {origin.text: sorted(name.text for name in names) for origin, names in self._published.items()}
+        await asyncio.to_thread(self._store.save_document, PUBLISHED, msgspec.json.encode(texts), self._clock.time())
 
     def _memory(self, tell: Callable[[Event], None]) -> Memory:
         """Keeps the history on disk; what is published is known from the zones and the cluster."""
@@ -413,18 +440,17 @@ class ClusterZones:
 class _Counted(Collector):
     """The metrics of the cluster's part, beside those of the server."""
 
-    def __init__(self, metrics: Metrics, leads: Callable[[], bool], age: Callable[[], float]) -> None:
+    def __init__(self, metrics: Metrics, leads: Callable[[], bool], ages: Callable[[], Mapping[str, float]]) -> None:
         self._metrics = metrics
         self._leads = leads
-        self._age = age
+        self._ages = ages
 
     def collect(self) -> Iterator[Metric]:
         """All that begin with ``homing_``, whether this replica leads, and how old its view is."""
         leading = GaugeMetricFamily("homing_dns_leader", "Whether this replica leads.")
         leading.add_metric([], float(self._leads()))
         yield leading
-        told = "Seconds since what is served was last known to be what the cluster says."
-        yield GaugeMetricFamily("homing_zone_view_age_seconds", told, value=self._age())
+        yield view_ages(self._ages())
         for metric in self._metrics.registry.collect():
             if metric.name.startswith("homing_") and metric.name != "homing_build":
                 yield metric
@@ -455,6 +481,16 @@ async def _ended(*tasks: asyncio.Future[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _published(store: Store) -> dict[Name, Collection[Name]]:
+    found = store.document(PUBLISHED)
+    try:
+        texts = msgspec.json.decode(found[1], type=dict[str, list[str]]) if found is not None else {}
+        return {parse_name(origin): frozenset(map(parse_name, names)) for origin, names in texts.items()}
+    except (msgspec.DecodeError, ValueError) as error:
+        log.error("the names of Domains cannot be read", reason=str(error))  # noqa: TRY400
+        return {}
 
 
 def _not_leading() -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -34,6 +34,16 @@ class ClusterMetrics:
     def turned(self, kind: str, outcome: str) -> None:
         """A Domain had a turn."""
         self._turns.labels(kind, outcome).inc()
+
+
+def view_ages(ages: Mapping[str, float]) -> Metric:
+    """How old what is known of the cluster is, by zone."""
+    found = GaugeMetricFamily(
+        "homing_zone_view_age_seconds", "Seconds since the API server's last word on the zone.", labels=("zone",)
+    )
+    for zone, age in ages.items():
+        found.add_metric([zone], age)
+    return found
 
 
 class OperatorCollector(Collector):

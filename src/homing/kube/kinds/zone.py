@@ -156,6 +156,53 @@ class Transfer(Struct, frozen=True, kw_only=True, rename="camel"):
     )
 
 
+AnnotationKey = Annotated[
+    str,
+    Limits(minLength=1, maxLength=317),
+    Rule(
+        "self.matches('^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$')",
+        "is not the key of an annotation: write it like example.org/node-areas",
+    ),
+]
+
+
+class ClusterNames(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Names of the cluster's nodes and Services in a zone."""
+
+    areas_annotation: Annotated[
+        AnnotationKey,
+        Doc("Annotation of nodes with the areas they are in, by comma; AREA.ZONE has the addresses of those ready."),
+    ] = "k8s.pootis.network/node-areas"
+    ips_annotation: Annotated[
+        AnnotationKey,
+        Doc("Annotation of nodes with their addresses, by comma; auto stands for those of the node's Site."),
+    ] = field(default="k8s.pootis.network/node-ips", name="ipsAnnotation")
+    service_annotation: Annotated[
+        AnnotationKey, Doc('Annotation of Services that is "true" for those that get the name SERVICE.NAMESPACE.ZONE.')
+    ] = "k8s.pootis.network/dns"
+    default_ips: Annotated[
+        str,
+        one_of("None", "Auto"),
+        Doc("Addresses of nodes without that annotation: None, or Auto: those of its Site, else its ExternalIP."),
+    ] = field(default="None", name="defaultIPs")
+    host_names: Annotated[
+        str | None,
+        one_of("Keep", "Drop"),
+        Doc(
+            "NODE.nodes.ZONE has a node's addresses; when it is not ready Keep leaves them and Drop does not. "
+            "Left out: no such names."
+        ),
+    ] = None
+    srv_records: Annotated[
+        bool, Doc("true makes an SRV record _PORT._PROTOCOL.SERVICE.NAMESPACE.ZONE for each named port of a Service.")
+    ] = False
+    leave_out_cordoned: Annotated[bool, Doc("true leaves cordoned and drained nodes out of areas and Services.")] = (
+        False
+    )
+    wildcards: Annotated[bool, Doc("true answers every name below an area or Service like the name itself.")] = False
+    ttl_seconds: Annotated[Seconds, Doc("How long resolvers may keep these names.")] = 30
+
+
 class ZoneSpec(Struct, frozen=True, kw_only=True, rename="camel"):
     """What should be."""
 
@@ -191,6 +238,10 @@ class ZoneSpec(Struct, frozen=True, kw_only=True, rename="camel"):
         Limits(maxItems=500),
         Doc("Records that follow nothing. Domains whose provider is zone add theirs."),
     ] = ()
+    cluster: Annotated[
+        ClusterNames | None,
+        Doc("Names of the cluster's nodes and Services. Records above and Domains stand before them. Left out: none."),
+    ] = None
     tsig_keys: Annotated[
         tuple[TsigKey, ...],
         keyed("name"),

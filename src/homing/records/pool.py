@@ -1,0 +1,72 @@
+"""The addresses that a name answers with: those of its members, counted, sorted, less those that fail a check. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Collection, Iterable, Mapping
+
+from homing.model.name import Name
+from homing.model.rrset import FAMILIES, RRset
+
+MAX_ADDRESSES = 2000
+"""Addresses of a family at one name: 56,000 octets of AAAA records, so that the answer fits a message over TCP."""
+
+Packed = tuple[int, bytes]
+"""The type of an address record, A or AAAA, and its data."""
+
+
+class Pool:
+    """Addresses of members, of which several may have the same one. What a change costs grows with the change."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[Packed, ...]] = {}
+        self._counts: dict[Packed, int] = {}
+        self._sorted: dict[int, list[bytes]] = {rtype: [] for rtype in FAMILIES}
+
+    @property
+    def members(self) -> Collection[str]:
+        """Who has addresses here, or could have."""
+        return self._held.keys()
+
+    def hold(self, member: str, addresses: Iterable[Packed]) -> bool:
+        """From now on a member has these addresses; whether that changes anything."""
+        before, after = self._held.get(member), tuple(dict.fromkeys(addresses))
+        self._held[member] = after
+        return before != after and self._exchange(before or (), after)
+
+    def drop(self, member: str) -> bool:
+        """A member has none any more; whether that changes anything."""
+        return self._exchange(self._held.pop(member, ()), ())
+
+    def rrsets(self, name: Name, ttl: int, failed: Mapping[bytes, object]) -> dict[int, RRset]:
+        """The RRsets of a name, at most ``MAX_ADDRESSES`` in each, without the addresses that failed.
+
+        When all of a family failed, all of it is answered: then whoever checks is the likelier fault.
+        """
+        found: dict[int, RRset] = {}
+        for rtype, rdatas in self._sorted.items():
+            if rdatas:
+                passed = [data for data in rdatas if data not in failed] if failed else rdatas
+                found[rtype] = RRset(name, rtype, ttl, tuple((passed or rdatas)[:MAX_ADDRESSES]))
+        return found
+
+    @property
+    def overfull(self) -> bool:
+        """Whether there are more addresses of a family than are answered."""
+        return any(len(rdatas) > MAX_ADDRESSES for rdatas in self._sorted.values())
+
+    def _exchange(self, before: Iterable[Packed], after: Iterable[Packed]) -> bool:
+        changed = False
+        for each in after:
+            self._counts[each] = count = self._counts.get(each, 0) + 1
+            if count == 1:
+                insort(self._sorted[each[0]], each[1])
+                changed = True
+        for each in before:
+            self._counts[each] = count = self._counts[each] - 1
+            if not count:
+                del self._counts[each]
+                rdatas = self._sorted[each[0]]
+                del rdatas[bisect_left(rdatas, each[1])]
+                changed = True
+        return changed
