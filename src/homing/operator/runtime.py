@@ -278,9 +278,11 @@ class Term:
                 if self._esddns is not None:
                     group.create_task(self._esddns.run())
                 for seen in (*self._mirrors, self.world.sites):
-                    with contextlib.suppress(TimeoutError):
-                        patience = FIRST_LOOK if seen is self._strato_seen else None
-                        await asyncio.wait_for(seen.synced.wait(), patience)
+                    with contextlib.suppress(
+                        TimeoutError
+                    ):  # not wait_for, which may lose a cancellation in Python 3.11
+                        async with asyncio.timeout(FIRST_LOOK if seen is self._strato_seen else None):
+                            await seen.synced.wait()
                 if before is not None:
                     await before()
                 await self.turns.run()
