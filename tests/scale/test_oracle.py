@@ -49,7 +49,7 @@ def answer(*addresses: str, rcode: int = NOERROR) -> Answer:
         ("v4", A, answer(rcode=NXDOMAIN)),
         ("git.forge", A, answer("192.0.2.1")),
         ("v6.git.forge", AAAA, answer("2001:db8::1")),
-        ("web.forge", A, answer("192.0.2.1", "192.0.2.2")),
+        ("web.forge", A, answer("192.0.2.2")),
         ("web.forge", AAAA, answer()),
         ("none.forge", A, answer()),
         ("other.forge", A, answer(rcode=NXDOMAIN)),
