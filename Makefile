@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster soak cluster move controlplane clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes soak cluster move controlplane clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,12 +68,19 @@ bench-cluster: $(DEV) controlplane ## the operator with 1,000 Domains on a real 
 	@tests/install-peers
 	@$(BIN)/python -m bench.run cluster $(ARGS)
 
-soak: $(DEV) ## a million broken packets, and ten minutes of queries at full rate while the zone changes: no wrong answer, none lost, memory level
+bench-nodes: $(DEV) controlplane ## zones of 10 and 5,000 nodes on a real API server, beside Knot: processor time, latency, start, memory
+	@tests/install-peers
+	@$(BIN)/python -m bench.nodes $(ARGS)
+
+soak: $(DEV) controlplane ## a million broken packets, and ten minutes of queries at full rate while the zone changes: no wrong answer, none lost, memory level; five minutes of 5,000 nodes that change
+	@tests/install-peers dnsperf etcd
 	@HOMING_FUZZ_PACKETS=1000000 $(BIN)/pytest -q tests/dns/test_fuzz.py tests/dns/test_fuzz_fast.py
 	@$(BIN)/python -m bench.dns.soak $(ARGS)
+	@$(BIN)/python -m bench.churn
 
 controlplane: $(DEV) ## build the Kubernetes control plane of the tests from source, once (some minutes, needs Go)
 	@$(BIN)/python -m tests.cluster.programs
+	@$(BIN)/python -m bench.dns.programs
 
 cluster: $(DEV) ## Homing in a Kubernetes on loopback with a stand-in internet, until Ctrl-C; ARGS=--bare for the control plane alone
 	@tests/install-peers etcd knotd dig

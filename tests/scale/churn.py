@@ -16,7 +16,7 @@ from tests.cluster.api import Api
 from tests.scale.crowd import SERVICE, Crowd, annotated, endpoint_objects, ready
 from tests.scale.oracle import Change, Node, Slice, State, areas_of
 
-CONNECTIONS = 4
+CONNECTIONS = 8
 
 SERVICE_SHARE = 0.1
 """Changes of Services and slices for each change of a node, on top."""
@@ -35,7 +35,8 @@ class Churn:
         self.touched: deque[str] = deque(maxlen=64)
         """Names whose answers changed last, or change right now."""
         self.error: BaseException | None = None
-        self._api, self._crowd, self._rate = api, crowd, rate
+        self.crowd, self.first = crowd, state
+        self._api, self._rate = api, rate
         self._stopped = threading.Event()
         self._numbers = itertools.count(crowd.nodes)
         self._threads = [
@@ -81,9 +82,9 @@ class Churn:
         if what < 0.5:
             own.state[name] = self._set_ready(name, node, random)
         elif what < 0.75:
-            own.state[name] = self._annotate(name, node, replace(node, ips=self._crowd.some_addresses(random)))
+            own.state[name] = self._annotate(name, node, replace(node, ips=self.crowd.some_addresses(random)))
         elif what < 0.97:
-            own.state[name] = self._annotate(name, node, replace(node, areas=self._crowd.some_areas(number, random)))
+            own.state[name] = self._annotate(name, node, replace(node, areas=self.crowd.some_areas(number, random)))
         else:
             self._end(name, node)
             own.nodes[place] = successor = f"node-{next(self._numbers)}"
@@ -103,7 +104,7 @@ class Churn:
         self._did(name, node, now, lambda: self._api.request("DELETE", f"/api/v1/nodes/{name}"))
 
     def _create(self, name: str, node: Node) -> Node:
-        body = self._crowd.node_object(name, node)
+        body = self.crowd.node_object(name, node)
         return self._did(name, node, node, lambda: self._api.request("POST", "/api/v1/nodes", body))
 
     def _change_a_service(self, own: _Own, random: Random) -> None:
@@ -112,7 +113,7 @@ class Churn:
         service, _, namespace = one.service.partition(".")
         self.touched.append(one.service)
         if random.random() < 0.8:
-            now = replace(one, endpoints=self._crowd.endpoints(random))
+            now = replace(one, endpoints=self.crowd.endpoints(random))
             path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices/{name}"
             self._record(name, now, lambda: self._patch(path, {"endpoints": endpoint_objects(now.endpoints)}))
             own.slice_state[name] = now

@@ -23,7 +23,7 @@ from tests.scale.asking import Asker, Question, Seen
 from tests.scale.churn import Churn
 from tests.scale.crowd import Crowd
 from tests.scale.messages import AAAA, A, Answer, read_answer
-from tests.scale.oracle import Oracle
+from tests.scale.oracle import LAG_LIMIT, Oracle
 from tests.waiting import until
 
 ZONE = "nodes.test"
@@ -76,6 +76,14 @@ class Found:
     """MB of PSS of all processes, before and after."""
 
     @property
+    def faults(self) -> list[str]:
+        """What must not be."""
+        found = self.wrong[:10]
+        found += [f"{self.lost} queries lost"] if self.lost else []
+        found += [f"dnsperf: {self.load}"] if self.load["lost"] or self.load["errors"] else []
+        return found
+
+    @property
     def told(self) -> str:
         """All of it in a paragraph."""
         late = sorted(self.late)
@@ -114,45 +122,52 @@ def _share(values: Sequence[float], share: float) -> float:
     return ordered[int(share * (len(ordered) - 1))] if ordered else 0.0
 
 
-def churn(
-    folder: Path,
-    crowd: Crowd,
-    *,
-    seconds: float,
-    changes: float = 100.0,
-    questions: float = 1000.0,
-    load: float = 2000.0,
-) -> Found:
-    """Make the cluster, start the server, change and ask for so many seconds; rates are per second."""
-    random = Random(1)
-    state = crowd.state(random)
-    names = crowd.names(state)
+@dataclass(frozen=True)
+class Rates:
+    """What happens in a second: changes of nodes, questions that are judged, questions of dnsperf."""
+
+    changes: float = 100.0
+    questions: float = 1000.0
+    load: float = 2000.0
+
+
+def churn(folder: Path, crowd: Crowd, *, seconds: float, rates: Rates | None = None) -> Found:
+    """Make the cluster, start the server, then change and ask for so many seconds."""
+    state = crowd.state(Random(1))
     with cluster(folder, crowd) as plane:
         crowd.create(plane.admin, state)
         with node_dns(plane, folder / "server") as server:
-            _, port = server.dns
             until(lambda: server.values(ZONE, "SOA") != {"SERVFAIL"}, 30, "the first view")
-            churn = Churn(plane.admin, crowd, state, rate=changes)
+            changing = Churn(plane.admin, crowd, state, rate=(rates or Rates()).changes)
+            return ask(folder, changing, server.dns[1], server.process.pid, seconds, rates or Rates())
 
-            def choose() -> Question:
-                touched = churn.touched
-                if touched and random.random() < 0.5:
-                    name = touched[random.randrange(len(touched))]
-                    name = f"v{random.choice('46')}.{name}" if random.random() < 0.2 else name
-                else:
-                    name = random.choice(names)
-                return name, AAAA if random.random() < 0.4 else A
 
-            before = memory(server.process.pid)["Pss"]
-            with Asker(port, ZONE, choose, questions) as asker, _dnsperf(folder, port, names, seconds, load) as told:
-                began = time.monotonic()
-                with churn:
-                    time.sleep(seconds)
-                took = time.monotonic() - began
-                time.sleep(1.0)
-            after = memory(server.process.pid)["Pss"]
+def ask(folder: Path, churn: Churn, port: int, pid: int, seconds: float, rates: Rates) -> Found:
+    """Change the cluster for so many seconds, ask the server at the port meanwhile, and judge what it answered."""
+    names, random = churn.crowd.names(churn.first), Random(2)
+
+    def choose() -> Question:
+        touched = churn.touched
+        if touched and random.random() < 0.5:
+            name = touched[random.randrange(len(touched))]
+            name = f"v{random.choice('46')}.{name}" if random.random() < 0.2 else name
+        else:
+            name = random.choice(names)
+        return name, AAAA if random.random() < 0.4 else A
+
+    before = memory(pid)["Pss"]
+    with (
+        Asker(port, ZONE, choose, rates.questions) as asker,
+        _dnsperf(folder, port, names, seconds, rates.load) as told,
+    ):
+        began = time.monotonic()
+        with churn:
+            time.sleep(seconds)
+        took = time.monotonic() - began
+        time.sleep(LAG_LIMIT)
+    after = memory(pid)["Pss"]
     found = Found(took, len(churn.changes), churn.node_changes, lost=len(asker.lost), load=told, memory=(before, after))
-    judge(found, Oracle(state, churn.changes), asker.seen)
+    judge(found, Oracle(churn.first, churn.changes), asker.seen)
     return found
 
 

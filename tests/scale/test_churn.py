@@ -1,0 +1,23 @@
+"""A cluster that never rests is answered right at every moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.scale.crowd import Crowd
+from tests.scale.run import Rates, churn
+
+pytestmark = pytest.mark.cluster
+
+SECONDS = 30.0
+"""``make soak`` takes 5,000 nodes and 5 minutes (bench/churn.py)."""
+
+
+def test_no_answer_is_wrong_and_none_is_lost_while_nodes_change(tmp_path: Path) -> None:
+    """100 nodes a second become ready or not, move, are deleted and made; Services and their endpoints change too."""
+    found = churn(tmp_path, Crowd(1000, 100, 10), seconds=SECONDS, rates=Rates(100.0, 500.0, 1000.0))
+    assert found.faults == [], found.told
+    assert found.node_changes > 50 * SECONDS
+    assert found.asked > 400 * SECONDS
