@@ -101,8 +101,9 @@ class Asker:
             while True:
                 wire = one.recv(65535)
                 end = time.monotonic()
-                question, query, begin = pending.pop(int.from_bytes(wire[:2]))
-                self._keep(question, query, wire[2:], begin, end)
+                if found := pending.pop(int.from_bytes(wire[:2]), None):  # else it counts as lost already
+                    question, query, begin = found
+                    self._keep(question, query, wire[2:], begin, end)
 
     def _give_up(self, pending: dict[int, tuple[Question, bytes, float]]) -> None:
         oldest = time.monotonic() - PATIENCE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 from collections import deque
@@ -105,7 +106,7 @@ class Churn:
 
     def _create(self, name: str, node: Node) -> Node:
         body = self.crowd.node_object(name, node)
-        return self._did(name, node, node, lambda: self._api.request("POST", "/api/v1/nodes", body))
+        return self._did(name, node, node, lambda: _decoded(self._api.exchange("POST", "/api/v1/nodes", body)))
 
     def _change_a_service(self, own: _Own, random: Random) -> None:
         name = random.choice(own.slices)
@@ -137,6 +138,10 @@ class Churn:
 
     def _patch(self, path: str, body: dict[str, Any], content_type: str = _MERGE) -> dict[str, Any]:
         return self._api.request("PATCH", path, body, content_type)
+
+
+def _decoded(answer: bytes) -> dict[str, Any]:
+    return dict(json.loads(answer))
 
 
 class _Own:

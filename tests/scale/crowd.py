@@ -42,18 +42,13 @@ class Crowd:
     size: int = FULL_SIZE
 
     def __post_init__(self) -> None:
-        self._padding = _images(self.size - 2_000) if self.size > 2_000 else []
+        self._images = _images(self.size - 2_000) if self.size > 2_000 else "[]"
         self._addresses = 0
 
     @property
     def areas(self) -> int:
         """How many areas; a node is in two of them, so one has twenty nodes."""
         return max(10, self.nodes // 10)
-
-    @property
-    def spaces(self) -> list[str]:
-        """The namespaces."""
-        return [f"space-{number}" for number in range(self.namespaces)]
 
     def state(self, random: Random) -> State:
         """A first state: most nodes ready, most endpoints too."""
@@ -107,19 +102,21 @@ class Crowd:
         nobody = [f"nobody-{number}" for number in range(len(known) // 10)]
         return [name for each in (*known, *nobody) for name in (each, f"v4.{each}", f"v6.{each}")]
 
-    def node_object(self, name: str, node: Node) -> dict[str, Any]:
-        """A Node to be created."""
+    def node_object(self, name: str, node: Node) -> bytes:
+        """A Node to be created, as JSON."""
         made = node_object(name, internal=["10.255.0.1"], labels=self.labels, annotations=annotated(node))
         made["metadata"]["finalizers"] = [HOLD]
         made["status"]["conditions"] = [*_PRESSURES, ready(node.ready)]
-        if self._padding:
-            made["status"]["images"] = self._padding
-        return made
+        made["status"]["images"] = []
+        return json.dumps(made).replace('"images": []', f'"images": {self._images}').encode()
 
     def create(self, api: Api, state: State) -> None:
         """Make it all."""
-        at_once(_creator(api, "/api/v1/namespaces"), ({"metadata": {"name": name}} for name in self.spaces))
-        at_once(_creator(api, "/api/v1/nodes"), (self.node_object(*item) for item in state.nodes.items()))
+        at_once(
+            lambda name: api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}}),
+            [f"space-{number}" for number in range(self.namespaces)],
+        )
+        at_once(lambda item: api.exchange("POST", "/api/v1/nodes", self.node_object(*item)), state.nodes.items())
         services = sorted({one.service for one in state.slices.values()})
         at_once(lambda name: _create_service(api, name, name in state.services), services)
         at_once(lambda item: _create_slice(api, *item), state.slices.items())
@@ -153,10 +150,6 @@ def at_once(work: Callable[[Any], object], items: Iterable[Any]) -> None:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for _ in pool.map(work, items):
             pass
-
-
-def _creator(api: Api, path: str) -> Callable[[Any], object]:
-    return lambda body: api.request("POST", path, body)
 
 
 def _create_service(api: Api, service: str, is_wanted: bool) -> None:
@@ -194,11 +187,11 @@ _PRESSURES = [
 ]
 
 
-def _images(size: int) -> list[dict[str, Any]]:
-    """Images on a node's disk that take about so many octets."""
+def _images(size: int) -> str:
+    """Images on a node's disk as JSON that takes about so many octets."""
     found: list[dict[str, Any]] = []
     while len(json.dumps(found)) < size:
         number = len(found)
         name = f"registry.example.org/team-{number}/application-{number}"
         found.append({"names": [f"{name}@sha256:{number:064x}", f"{name}:v1.{number}.0"], "sizeBytes": 10**8 + number})
-    return found
+    return json.dumps(found)

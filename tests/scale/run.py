@@ -23,7 +23,7 @@ from tests.scale.asking import Asker, Question, Seen
 from tests.scale.churn import Churn
 from tests.scale.crowd import Crowd
 from tests.scale.messages import AAAA, A, Answer, read_answer
-from tests.scale.oracle import LAG_LIMIT, Oracle
+from tests.scale.oracle import LAG_LIMIT, Oracle, State
 from tests.waiting import until
 
 ZONE = "nodes.test"
@@ -37,12 +37,14 @@ LEASE = 400
 
 
 @contextmanager
-def cluster(folder: Path, crowd: Crowd) -> Iterator[ControlPlane]:
+def cluster(folder: Path, crowd: Crowd, state: State) -> Iterator[ControlPlane]:
     """A control plane for the crowd alone, where kwok keeps the nodes' Leases and lets their readiness be."""
     with ControlPlane(folder / "plane", grace_period=NEVER) as plane:
         prepare(plane)
-        with Kwok(plane, "crowd", lease_duration=LEASE, revives=False) as kwok:
-            crowd.labels = kwok.labels
+        kwok = Kwok(plane, "crowd", lease_duration=LEASE, revives=False)
+        crowd.labels = kwok.labels
+        crowd.create(plane.admin, state)
+        with kwok:
             yield plane
 
 
@@ -131,18 +133,21 @@ class Rates:
     load: float = 2000.0
 
 
-def churn(folder: Path, crowd: Crowd, *, seconds: float, rates: Rates | None = None) -> Found:
+QUIET, USUAL = Rates(100.0, 500.0, 500.0), Rates()
+
+
+def churn(folder: Path, crowd: Crowd, *, seconds: float, rates: Rates = USUAL, lag_limit: float = LAG_LIMIT) -> Found:
     """Make the cluster, start the server, then change and ask for so many seconds."""
     state = crowd.state(Random(1))
-    with cluster(folder, crowd) as plane:
-        crowd.create(plane.admin, state)
-        with node_dns(plane, folder / "server") as server:
-            until(lambda: server.values(ZONE, "SOA") != {"SERVFAIL"}, 30, "the first view")
-            changing = Churn(plane.admin, crowd, state, rate=(rates or Rates()).changes)
-            return ask(folder, changing, server.dns[1], server.process.pid, seconds, rates or Rates())
+    with cluster(folder, crowd, state) as plane, node_dns(plane, folder / "server") as server:
+        until(lambda: server.values(ZONE, "SOA") != {"SERVFAIL"}, 30, "the first view")
+        changing = Churn(plane.admin, crowd, state, rate=rates.changes)
+        return ask(folder, changing, server.dns[1], server.process.pid, seconds, rates, lag_limit)
 
 
-def ask(folder: Path, churn: Churn, port: int, pid: int, seconds: float, rates: Rates) -> Found:
+def ask(
+    folder: Path, churn: Churn, port: int, pid: int, seconds: float, rates: Rates, lag_limit: float = LAG_LIMIT
+) -> Found:
     """Change the cluster for so many seconds, ask the server at the port meanwhile, and judge what it answered."""
     names, random = churn.crowd.names(churn.first), Random(2)
 
@@ -167,7 +172,7 @@ def ask(folder: Path, churn: Churn, port: int, pid: int, seconds: float, rates: 
         time.sleep(LAG_LIMIT)
     after = memory(pid)["Pss"]
     found = Found(took, len(churn.changes), churn.node_changes, lost=len(asker.lost), load=told, memory=(before, after))
-    judge(found, Oracle(churn.first, churn.changes), asker.seen)
+    judge(found, Oracle(churn.first, churn.changes, lag_limit=lag_limit), asker.seen)
     return found
 
 
