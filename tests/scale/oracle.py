@@ -30,12 +30,25 @@ _SIZES = {"v4": 4, "v6": 16}
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What counts of a node: its two annotations as written, whether it is Ready, whether it is being deleted."""
+    """What counts of a node: its two annotations as written, whether it is Ready, whether it is being deleted.
+
+    One that is being deleted lists nothing any more, as the Go node DNS sees it.
+    """
 
     areas: str
     ips: str
     ready: bool = True
     ending: bool = False
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """The areas it is in."""
+        return frozenset() if self.ending else areas_of(self.areas)
+
+    @property
+    def counted(self) -> frozenset[bytes]:
+        """The addresses that it gives to answers."""
+        return addresses_of(self.ips) if self.ready and not self.ending else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +167,14 @@ class Oracle:
         members: dict[str, dict[str, Node]] = {}
         nodes = dict(first)
         for name, node in nodes.items():
-            for area in areas_of(node.areas):
+            for area in node.listed:
                 members.setdefault(area, {})[name] = node
         tracks: dict[str, Track[View]] = {area: Track(_area(found)) for area, found in members.items()}
         for change in self._ordered:
             if isinstance(change.now, Node):
                 before, after = nodes.get(change.name), change.now
                 nodes[change.name] = after
-                left, held = areas_of(before.areas) if before else frozenset[str](), areas_of(after.areas)
+                left, held = before.listed if before else frozenset[str](), after.listed
                 for area in left - held:
                     del members[area][change.name]
                 for area in held:
@@ -183,14 +196,14 @@ class Oracle:
         ready: dict[str, dict[str, frozenset[bytes]]] = {name: {} for name in names}
         for node, services in hosting.items():
             for service in services:
-                ready[service][node] = _counted(first.nodes.get(node))
+                ready[service][node] = first.nodes[node].counted if node else frozenset()
         offered = {name: Track(name in first.services) for name in names}
         listed: dict[str, Track[_Slices]] = {name: Track(tuple(of_service.get(name, {}).values())) for name in names}
         alive: dict[str, Track[_Ready]] = {name: Track(dict(ready[name])) for name in names}
         for change in self._ordered:
             if isinstance(change.now, Node):
                 for service in hosting.get(change.name, ()):
-                    ready[service][change.name] = _counted(change.now)
+                    ready[service][change.name] = change.now.counted
                     alive[service].add(dict(ready[service]), change)
             elif isinstance(change.now, Slice):
                 of_service.setdefault(change.now.service, {})[change.name] = change.now
@@ -225,12 +238,8 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     return (found.version == 6 and found.ipv4_mapped) or found
 
 
-def _counted(node: Node | None) -> frozenset[bytes]:
-    return addresses_of(node.ips) if node and node.ready and not node.ending else frozenset()
-
-
 def _area(members: Mapping[str, Node]) -> View:
-    return frozenset().union(*map(_counted, members.values())) if members else None
+    return frozenset[bytes]().union(*(node.counted for node in members.values())) if members else None
 
 
 def _service(slices: _Slices, ready: _Ready) -> View:

@@ -17,7 +17,7 @@ FIRST = State(
         "one": Node("home, Cloud, no.area", "192.0.2.1, 2001:db8::1, what"),
         "two": Node("home", "192.0.2.2, ::ffff:192.0.2.2"),
         "down": Node("home, cellar", "192.0.2.3", ready=False),
-        "ending": Node("home", "192.0.2.4", ending=True),
+        "ending": Node("home, old", "192.0.2.4", ending=True),
     },
     {
         "git-1": Slice("git.forge", (Endpoint("one"), Endpoint("down", True), Endpoint("", True))),
@@ -45,6 +45,7 @@ def answer(*addresses: str, rcode: int = NOERROR) -> Answer:
         ("cellar", A, answer()),
         ("v6.cellar", A, answer()),
         ("attic", A, answer(rcode=NXDOMAIN)),
+        ("old", A, answer(rcode=NXDOMAIN)),
         ("v4.attic", A, answer(rcode=NXDOMAIN)),
         ("v4", A, answer(rcode=NXDOMAIN)),
         ("git.forge", A, answer("192.0.2.1")),
