@@ -3,11 +3,14 @@ kubectl and independent of the client that they test."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +51,20 @@ class Api:
         """The decoded answer; ``path`` with its query. Raises like ``exchange``."""
         read = self.exchange(method, path, None if body is None else json.dumps(body).encode(), content_type)
         return dict(json.loads(read)) if read.startswith(b"{") else {"text": read.decode()}
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """The lines of an answer that goes on, a watch for instance. Leaving it, in another thread too, ends them."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=TIMEOUT, context=self._tls)
+        connection.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})
+        plain = connection.sock
+        answer = connection.getresponse()
+        try:
+            yield iter(answer.readline, b"")
+        finally:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(plain, socket.SHUT_RDWR)  # beneath TLS, which another thread is reading
+            connection.close()
 
     def exchange(
         self, method: str, path: str, payload: bytes | None = None, content_type: str = "application/json"

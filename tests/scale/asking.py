@@ -23,6 +23,9 @@ Question = tuple[str, int]
 _SOCKETS = 4
 """Each with a port of its own, so that several workers are asked."""
 
+_UNDER_WAY = 32
+"""Queries of a socket; more are not asked before an answer comes."""
+
 _ROOM = 4 << 20
 """Octets of answers that a socket may hold while this thread has no processor."""
 
@@ -87,7 +90,7 @@ class Asker:
                     number = (number + 1) & 0xFFFF
                     place = number % _SOCKETS
                     question, query = self._next()
-                    if number not in waiting[place]:
+                    if len(waiting[place]) < _UNDER_WAY:  # a client that waits for answers, as resolvers do
                         waiting[place][number] = question, query, time.monotonic()
                         sockets[place].send(number.to_bytes(2) + query)
                     due += 1 / self._rate

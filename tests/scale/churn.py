@@ -37,7 +37,7 @@ class Churn:
         """Names whose answers changed last, or change right now."""
         self.error: BaseException | None = None
         self.crowd, self.first = crowd, state
-        self._api, self._rate = api, rate
+        self.api, self._rate = api, rate
         self._stopped = threading.Event()
         self._numbers = itertools.count(crowd.nodes)
         self._threads = [
@@ -102,11 +102,11 @@ class Churn:
 
     def _end(self, name: str, node: Node) -> None:
         now = replace(node, ending=True)
-        self._did(name, node, now, lambda: self._api.request("DELETE", f"/api/v1/nodes/{name}"))
+        self._did(name, node, now, lambda: self.api.request("DELETE", f"/api/v1/nodes/{name}"))
 
     def _create(self, name: str, node: Node) -> Node:
         body = self.crowd.node_object(name, node)
-        return self._did(name, node, node, lambda: _decoded(self._api.exchange("POST", "/api/v1/nodes", body)))
+        return self._did(name, node, node, lambda: _decoded(self.api.exchange("POST", "/api/v1/nodes", body)))
 
     def _change_a_service(self, own: _Own, random: Random) -> None:
         name = random.choice(own.slices)
@@ -137,7 +137,7 @@ class Churn:
         self.changes.append(Change(int(answer["metadata"]["resourceVersion"]), sent, acked, name, now))
 
     def _patch(self, path: str, body: dict[str, Any], content_type: str = _MERGE) -> dict[str, Any]:
-        return self._api.request("PATCH", path, body, content_type)
+        return self.api.request("PATCH", path, body, content_type)
 
 
 def _decoded(answer: bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -24,6 +24,7 @@ from tests.scale.churn import Churn
 from tests.scale.crowd import Crowd
 from tests.scale.messages import AAAA, A, Answer, read_answer
 from tests.scale.oracle import LAG_LIMIT, Oracle, State
+from tests.scale.watching import Watcher
 from tests.waiting import until
 
 ZONE = "nodes.test"
@@ -162,6 +163,7 @@ def ask(
 
     before = memory(pid)["Pss"]
     with (
+        Watcher(churn.api) as watcher,
         Asker(port, ZONE, choose, rates.questions) as asker,
         _dnsperf(folder, port, names, seconds, rates.load) as told,
     ):
@@ -172,7 +174,8 @@ def ask(
         time.sleep(LAG_LIMIT)
     after = memory(pid)["Pss"]
     found = Found(took, len(churn.changes), churn.node_changes, lost=len(asker.lost), load=told, memory=(before, after))
-    judge(found, Oracle(churn.first, churn.changes, lag_limit=lag_limit), asker.seen)
+    changes = [replace(each, acked=max(each.acked, watcher.told.get(each.revision, 0.0))) for each in churn.changes]
+    judge(found, Oracle(churn.first, changes, lag_limit=lag_limit), asker.seen)
     return found
 
 
@@ -192,7 +195,8 @@ def judge(found: Found, oracle: Oracle, seen: Sequence[Seen]) -> None:
         else:
             verdict = oracle.judge(*one.question, answer, one.begin, one.end)
             if not verdict.right:
-                found.wrong.append(f"{one.question} at {one.begin:.3f}-{one.end:.3f}: {answer}")
+                old = f"{verdict.late:.2f} s too old" if verdict.late else "never so"
+                found.wrong.append(f"{one.question} at {one.begin:.3f}-{one.end:.3f}: {old}: {answer}")
             elif verdict.late:
                 found.late.append(verdict.late)
 
