@@ -10,7 +10,6 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,28 @@ class ApiRefused(Exception):  # noqa: N818 -- says what happened
         self.status = status
         self.reason = str(answer.get("reason", ""))
         super().__init__(f"{status} {self.reason}: {answer.get('message', '')}")
+
+
+class Stream:
+    """Lines that come one by one, until another thread ends them; who reads them closes it then."""
+
+    def __init__(self, connection: http.client.HTTPSConnection) -> None:
+        self._connection = connection
+        self._socket: socket.socket = connection.sock
+        self._answer = connection.getresponse()
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            with contextlib.suppress(OSError, http.client.HTTPException):  # how it ends in the midst of an answer
+                yield from iter(self._answer.readline, b"")
+        finally:
+            self._answer.close()
+            self._connection.close()
+
+    def end(self) -> None:
+        """Let there be no more lines."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # beneath TLS, which the reader is in
 
 
 class Api:
@@ -52,19 +73,11 @@ class Api:
         read = self.exchange(method, path, None if body is None else json.dumps(body).encode(), content_type)
         return dict(json.loads(read)) if read.startswith(b"{") else {"text": read.decode()}
 
-    @contextmanager
-    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
-        """The lines of an answer that goes on, a watch for instance. Leaving it, in another thread too, ends them."""
+    def stream(self, path: str) -> Stream:
+        """The lines of an answer that goes on, a watch for instance."""
         connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=TIMEOUT, context=self._tls)
         connection.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})
-        plain = connection.sock
-        answer = connection.getresponse()
-        try:
-            yield iter(answer.readline, b"")
-        finally:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(plain, socket.SHUT_RDWR)  # beneath TLS, which another thread is reading
-            connection.close()
+        return Stream(connection)
 
     def exchange(
         self, method: str, path: str, payload: bytes | None = None, content_type: str = "application/json"
