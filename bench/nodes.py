@@ -138,7 +138,7 @@ class Bench:
                 self._changes(plane, reader)
             for reader in self._readers(plane):
                 self._starts_and_memory(reader, "each in an area of its own", f"a{_LAST}", {_LAST})
-            at_once(lambda number: _annotate(plane, number, AREAS, f"twenty-{number % _AREAS}"), range(COUNTS[-1]))
+            at_once(lambda number: _annotate(plane, number, AREAS, f"twenty-{number % _AREAS}"), range(1, COUNTS[-1]))
             for reader in self._readers(plane):
                 members = set(range(_LAST % _AREAS, COUNTS[-1], _AREAS))
                 self._starts_and_memory(reader, "in areas of twenty", f"twenty-{_LAST % _AREAS}", members)

@@ -171,7 +171,7 @@ def ask(
         with churn:
             time.sleep(seconds)
         took = time.monotonic() - began
-        time.sleep(LAG_LIMIT)
+        time.sleep(LAG_LIMIT)  # after which only the last views are right
     after = memory(pid)["Pss"]
     found = Found(took, len(churn.changes), churn.node_changes, lost=len(asker.lost), load=told, memory=(before, after))
     changes = [replace(each, acked=max(each.acked, watcher.told.get(each.revision, 0.0))) for each in churn.changes]
