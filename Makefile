@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster soak cluster move controlplane clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes soak cluster move controlplane clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,13 +68,21 @@ bench-cluster: $(DEV) controlplane ## the operator with 1,000 Domains on a real 
 	@tests/install-peers
 	@$(BIN)/python -m bench.run cluster $(ARGS)
 
-soak: $(DEV) controlplane ## long loads: a million broken packets, ten minutes of queries at full rate while the zone changes, 1,000 Domains at once, a minute of cut watches
+bench-nodes: $(DEV) controlplane ## zones of 10 and 5,000 nodes on a real API server, beside Knot: processor time, latency, start, memory
+	@tests/install-peers
+	@$(BIN)/python -m bench.nodes $(ARGS)
+
+soak: $(DEV) controlplane ## long loads: broken packets by the million, ten minutes of queries at full rate, 1,000 Domains at once, a minute of cut watches, five of changing nodes
+	@tests/install-peers dnsperf etcd
 	@HOMING_FUZZ_PACKETS=1000000 $(BIN)/pytest -q tests/dns/test_fuzz.py tests/dns/test_fuzz_fast.py
 	@HOMING_CROWD=1000 HOMING_FAULT_SECONDS=60 $(BIN)/pytest -q tests/operator/test_crowd.py tests/operator/test_faults.py -k "crowd or every_two_seconds"
 	@$(BIN)/python -m bench.dns.soak $(ARGS)
+	@HOMING_CHURN=1 $(BIN)/pytest -q tests/scale/test_churn.py
+	@$(BIN)/python -m bench.churn
 
 controlplane: $(DEV) ## build the Kubernetes control plane of the tests from source, once (some minutes, needs Go)
 	@$(BIN)/python -m tests.cluster.programs
+	@$(BIN)/python -m bench.dns.programs
 
 cluster: $(DEV) ## Homing in a Kubernetes on loopback with a stand-in internet, until Ctrl-C; ARGS=--bare for the control plane alone
 	@tests/install-peers etcd knotd dig

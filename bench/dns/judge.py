@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from bench.dns.loads import Round
 from bench.dns.servers import ECHO
@@ -29,6 +30,18 @@ class Row:
         """Whether it is as asked."""
         return self.judged >= self.asked if self.at_least else self.judged <= self.asked
 
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """For the results."""
+        return {
+            "what": self.what,
+            "unit": self.unit,
+            "at least" if self.at_least else "at most": self.asked,
+            "measured": rounded(self.judged),
+            "met": self.met,
+            "rounds": [rounded(value) for value in self.found],
+        }
+
 
 OF_PEERS = (
     ("hot", "Knot", 1.0),
@@ -48,15 +61,15 @@ OTHERS_P99 = 5.0
 def rows(rounds: Rounds, subject: str) -> Iterable[Row]:
     """The lines about processor time and other clients, of what was measured."""
     for load, peer, asked in OF_PEERS:
-        yield from _ratio(rounds, load, subject, peer, asked)
-    yield from _ratio(rounds, "resolver", "CoreDNS", subject, TIMES_BETTER, at_least=True)
+        yield from ratio(rounds, load, subject, peer, asked)
+    yield from ratio(rounds, "resolver", "CoreDNS", subject, TIMES_BETTER, at_least=True)
     for load in ("random", "flood"):
         waits = tuple(item.others_p99 for item in rounds.get(load, {}).get(subject, ()))
         if waits:
             yield Row(f"{load}: other clients' answers, p99", "ms", OTHERS_P99, waits, statistics.median(waits))
 
 
-def _ratio(rounds: Rounds, load: str, of: str, to: str, asked: float, *, at_least: bool = False) -> Iterable[Row]:
+def ratio(rounds: Rounds, load: str, of: str, to: str, asked: float, *, at_least: bool = False) -> Iterable[Row]:
     """Processor time of one to that of the other: the median of the ratios of each round, which saw the same moment."""
     found = rounds.get(load, {})
     ratios = tuple(a.microseconds / b.microseconds for a, b in zip(found.get(of, ()), found.get(to, ()), strict=False))
@@ -102,6 +115,25 @@ def _cost(found: Sequence[Round]) -> str:
 
 ON_CORE = 0.8
 """The share of a good round that a server is on its core, at least; below it others were there, or too few queries."""
+
+
+def as_json(rounds: Rounds) -> dict[str, Any]:
+    """Rounds for the results, by load and server."""
+    return {
+        kind: {
+            name: {
+                "median microseconds": rounded(statistics.median(one.microseconds for one in items)),
+                **{key: [rounded(asdict(one)[key]) for one in items] for key in asdict(items[0]) if key != "why"},
+            }
+            for name, items in by_server.items()
+        }
+        for kind, by_server in rounds.items()
+    }
+
+
+def rounded(value: float) -> float:
+    """Four digits of it."""
+    return float(f"{value:.4g}")
 
 
 def verdicts(found: Iterable[Row]) -> str:

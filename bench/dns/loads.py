@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.dns.servers import ECHO, Running
+from bench.dns.zone import NAMES
 
 WARM_UP = 0.4
 """Seconds of load before the measured ones: caches fill, cookies are learned."""
@@ -58,13 +59,23 @@ class Round:
     others_lost: int
 
 
-def run(program: str, load: Load, server: Running, *, seconds: float, window: int, cores: tuple[int, int]) -> Round:
-    """Put a load on a server from the other core for so many seconds."""
+def run(
+    program: str,
+    load: Load,
+    server: Running,
+    *,
+    seconds: float,
+    window: int,
+    cores: tuple[int, int],
+    names: int = NAMES,
+) -> Round:
+    """Put a load on a server from the other core for so many seconds; ``names`` of the zone are asked for."""
     window = load.window or window
     settings = {
         "port": server.port,
         "load": "echo" if server.name == ECHO else load.kind,
         "seconds": seconds,
+        "names": names,
         "warm": WARM_UP,
         "window": window,
         "sockets": max(SOCKETS, window // A_SOCKET),

@@ -11,12 +11,10 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -125,32 +123,9 @@ def _as_json(rounds: judge.Rounds, found: Sequence[judge.Row], given: argparse.N
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {**machine(), "load after": round(os.getloadavg()[0], 2)},
         "seconds": given.seconds,
-        "asked": [
-            {
-                "what": row.what,
-                "unit": row.unit,
-                "at least" if row.at_least else "at most": row.asked,
-                "measured": _rounded(row.judged),
-                "met": row.met,
-                "rounds": [_rounded(value) for value in row.found],
-            }
-            for row in found
-        ],
-        "rounds": {
-            kind: {
-                name: {
-                    "median microseconds": _rounded(statistics.median(one.microseconds for one in items)),
-                    **{key: [_rounded(asdict(one)[key]) for one in items] for key in asdict(items[0]) if key != "why"},
-                }
-                for name, items in by_server.items()
-            }
-            for kind, by_server in rounds.items()
-        },
+        "asked": [row.as_json for row in found],
+        "rounds": judge.as_json(rounds),
     }
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")
 
 
 def _arguments() -> argparse.Namespace:

@@ -21,6 +21,9 @@ from bench.rest import processes
 START_LIMIT = 60.0
 """Seconds that a server has until it answers."""
 
+LOOK = 0.01
+"""Seconds between two questions until then."""
+
 Command = Callable[[Path, int, Path], list[str]]
 """The command line for a directory of its own, a port and the master file; configuration is written on the way."""
 
@@ -175,7 +178,8 @@ def _await_answer(server: Running, process: subprocess.Popen[bytes], log: Path) 
                     if response[:2] == query[:2] and response[3] & 15 == 0:
                         return
             except ConnectionError:  # not listening yet
-                time.sleep(0.05)
+                pass
+            time.sleep(LOOK)
     raise CannotMeasure(f"{server.name} does not answer: {log.read_text(errors='replace')[-2000:]}")
 
 

@@ -213,7 +213,7 @@ class Daemon:
     def wait_until_up(self) -> None:
         """Wait for the announcement."""
         try:
-            until(lambda: "\n  state " in self.told or self.process.poll() is not None, 15, "the announcement")
+            until(lambda: "\n  state " in self.told or self.process.poll() is not None, 60, "the announcement")
             assert self.process.poll() is None, f"status {self.process.poll()}: {self.log}"
         except AssertionError:
             self.kill()

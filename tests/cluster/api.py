@@ -3,11 +3,13 @@ kubectl and independent of the client that they test."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,28 @@ class ApiRefused(Exception):  # noqa: N818 -- says what happened
         super().__init__(f"{status} {self.reason}: {answer.get('message', '')}")
 
 
+class Stream:
+    """Lines that come one by one, until another thread ends them; who reads them closes it then."""
+
+    def __init__(self, connection: http.client.HTTPSConnection) -> None:
+        self._connection = connection
+        self._socket: socket.socket = connection.sock
+        self._answer = connection.getresponse()
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            with contextlib.suppress(OSError, http.client.HTTPException):  # how it ends in the midst of an answer
+                yield from iter(self._answer.readline, b"")
+        finally:
+            self._answer.close()
+            self._connection.close()
+
+    def end(self) -> None:
+        """Let there be no more lines."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # beneath TLS, which the reader is in
+
+
 class Api:
     """Requests to one server with one token, over connections that are kept. Any thread may use it."""
 
@@ -45,14 +69,26 @@ class Api:
     def request(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, content_type: str = "application/json"
     ) -> dict[str, Any]:
-        """The decoded answer; ``path`` with its query.
+        """The decoded answer; ``path`` with its query. Raises like ``exchange``."""
+        read = self.exchange(method, path, None if body is None else json.dumps(body).encode(), content_type)
+        return dict(json.loads(read)) if read.startswith(b"{") else {"text": read.decode()}
+
+    def stream(self, path: str) -> Stream:
+        """The lines of an answer that goes on, a watch for instance."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=TIMEOUT, context=self._tls)
+        connection.request("GET", path, headers={"Authorization": f"Bearer {self._token}"})
+        return Stream(connection)
+
+    def exchange(
+        self, method: str, path: str, payload: bytes | None = None, content_type: str = "application/json"
+    ) -> bytes:
+        """A request with a body that is JSON already, and the answer as it came: for thousands of them.
 
         Raises:
             ApiRefused: the server answered with an error.
             OSError: there is no server.
         """
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type, "Accept": "application/json"}
-        payload = None if body is None else json.dumps(body)
         while True:
             try:
                 connection, was_idle = self._idle.pop(), True
@@ -71,4 +107,4 @@ class Api:
             self._idle.append(connection)
             if answer.status >= 400:
                 raise ApiRefused(answer.status, read)
-            return dict(json.loads(read)) if read.startswith(b"{") else {"text": read.decode()}
+            return read

@@ -39,6 +39,9 @@ spec:
 """
 """What kwok does to a node that is not Ready; addresses stay as the test made them."""
 
+_LET_BE = _STAGE.replace("NotIn", "In").replace('"True"', '"never"')
+"""A stage for no node at all: without any, kwok would take its own."""
+
 
 def node(
     name: str,
@@ -96,12 +99,13 @@ class Kwok:
         plane: whose nodes.
         name: value of the label, so that several may run.
         lease_duration: of the nodes' Leases in seconds; a sign of life comes every fourth part of it.
+        revives: whether a node that is not Ready becomes so; else it gets signs of life and stays as it is.
     """
 
-    def __init__(self, plane: ControlPlane, name: str, *, lease_duration: int = 40) -> None:
+    def __init__(self, plane: ControlPlane, name: str, *, lease_duration: int = 40, revives: bool = True) -> None:
         folder = plane.folder / f"kwok-{name}"
         folder.mkdir(exist_ok=True)
-        (folder / "kwok.yaml").write_text(_STAGE)
+        (folder / "kwok.yaml").write_text(_STAGE if revives else _LET_BE)
         self.labels = {ALIVE: name}
         flags = [
             f"--kubeconfig={plane.kubeconfig()}",

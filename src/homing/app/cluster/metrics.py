@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from homing.effects.metrics import Metrics
-from homing.operator.runtime import Operator
+
+if TYPE_CHECKING:  # homing dns counts too, and starts sooner without all of the operator
+    from homing.operator.runtime import Operator
 
 
 class ClusterMetrics:
