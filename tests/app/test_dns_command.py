@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -72,7 +73,7 @@ class Server(Daemon):
         """SIGHUP; what the log tells until it is done."""
         before = len(self.log)
         self.send(signal.SIGHUP)
-        until(lambda: "zone files read again" in self.log[before:], 10, "the reload")
+        until(lambda: "zone files read again" in self.log[before:], 30, "the reload")
         return self.log[before:]
 
 
@@ -268,22 +269,28 @@ def test_a_state_directory_has_one_server(tmp_path: Path, folder: Path) -> None:
         assert "in use by another Homing" in the_line(done)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ten_thousand_zones_load_in_seconds(tmp_path: Path) -> None:
-    """Measured: 5 s on two busy cores, and 0.3 s for one changed file of them to count."""
+    """Measured: 4 s of processor time, and 0.3 s for one changed file of them to count."""
     folder = tmp_path / "zones"
     folder.mkdir()
     for number in range(MANY):
         (folder / f"z{number}.test.zone").write_text(TOP.format(serial=1) + "www A 192.0.2.1\n")
-    began = time.monotonic()
     with serve(tmp_path, "--zone-dir", str(folder)) as server:
-        assert time.monotonic() - began < 15
+        began = processor_seconds(server.process.pid)
+        assert began < 12
         assert f"serves {MANY:,} zones" in server.told
         assert server.values("www.z9999.test") == {"192.0.2.1"}
         write(folder, "z5.test", 2, "www A 192.0.2.2\n")
-        began = time.monotonic()
         assert "changed=1" in server.reload()
-        assert time.monotonic() - began < 5
+        assert processor_seconds(server.process.pid) - began < 3
         assert server.values("www.z5.test") == {"192.0.2.2"}
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # Figures
