@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
@@ -36,8 +36,17 @@ log = get_logger("domains")
 ENDING = 60.0
 """Seconds that a turn under way has left when its Domain is deleted; a request takes no longer."""
 
+SETTLED_WAITS = 1.0
+"""Seconds that a new leader leaves those alone whose status says that all is well: the others go first."""
+
 _turning: ContextVar[Which | None] = ContextVar("turning", default=None)
 """The Domain that has its turn in this task."""
+
+
+class Wake(Protocol):
+    """Gives a Domain a turn in so many seconds."""
+
+    def __call__(self, key: Which, seconds: float = 0.0) -> None: ...
 
 
 @dataclass(slots=True)
@@ -64,7 +73,7 @@ class Domains:
         accepted: Callable[[Entry], tuple[Network, ...]],
         looked: Callable[[Entry], bool],
         has_site: Callable[[Entry], bool],
-        wake: Callable[[Which], None],
+        wake: Wake,
         ours: Callable[[Found | None], bool],
         clock: Clock,
         chance: random.Random,
@@ -131,7 +140,9 @@ class Domains:
         if entry.deleted and not (before and before.deleted) and which in self._under_way:
             # Longer than any request takes: only who waits for a turn at the provider waits no more.
             self._under_way[which].reschedule(asyncio.get_running_loop().time() + ENDING)
-        if before is None or _matters(before, entry):
+        if before is None:
+            self._wake(which, SETTLED_WAITS if _is_settled(entry) else 0.0)
+        elif _matters(before, entry):
             self._wake(which)
 
     def claim(self, which: Which) -> None:
@@ -314,6 +325,13 @@ class Domains:
         """A provider is gone, and its figures with it; its lockouts are kept, since it may come back."""
         self._providers.forget(provider)
         self._keeping.forget_provider(provider)
+
+
+def _is_settled(entry: Entry) -> bool:
+    """Whether what is wanted now was published, as the status says."""
+    synced = next((item for item in entry.known.conditions if item.type == "Synced"), None)
+    told = synced is not None and synced.status == "True" and synced.observed_generation == entry.generation
+    return told and not entry.deleted
 
 
 def _matters(before: Entry, after: Entry) -> bool:
