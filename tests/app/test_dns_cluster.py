@@ -136,7 +136,7 @@ def test_a_zone_is_served_and_told(house: House) -> None:
         assert server.values("a.test", "TXT") == {'"v=spf1 -all"'}
         assert server.values("a.test", "NS") == {"ns1.a.test."}
         assert server.values("ns1.a.test") == {"192.0.2.53"}
-        assert view(server) == "live"
+        until(lambda: view(server) == "live", 15, "a live view")
         house.wait_for(ZONES, "a.test")
         serial = server.serial("a.test")
         status = house.status(ZONES, "a.test")

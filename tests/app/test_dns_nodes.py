@@ -123,7 +123,7 @@ def test_a_zone_follows_nodes_and_services(farm: Farm) -> None:
         assert server.values(f"_web._tcp.git.{namespace}.a.test", "SRV") == {f"0 0 443 git.{namespace}.a.test."}
         assert server.values("alias.a.test") == {f"{home}.", "192.0.2.1", "192.0.2.2"}
         assert server.values("www.a.test") == {"192.0.2.1"}
-        assert view(server) == "live"
+        until(lambda: view(server) == "live", 15, "a live view")
         serial = server.serial("a.test")
         farm.ready(n1, ready=False)
         holds(server, home, "192.0.2.2", seconds=2.0)
@@ -506,7 +506,7 @@ def test_c9_blindness_is_survived(drop: DropIn) -> None:
                 drop.annotate(n1, ips="192.0.2.2")
                 relay.heal()
                 holds(again, home, "192.0.2.2", seconds=20.0)
-                until(lambda: view(again) == "live", 5, "that it is told")
+                until(lambda: view(again) == "live", 15, "that it is told")
 
 
 def test_the_zone_goes_beside_zones_of_the_cluster(farm: Farm) -> None:

@@ -45,8 +45,11 @@ def descriptors() -> int:
 
 def children() -> set[int]:
     """The processes started by this one, those among them that ended and were not waited for too."""
-    found = [task.joinpath("children").read_text() for task in Path("/proc/self/task").iterdir()]
-    return {int(pid) for line in found for pid in line.split()}
+    found: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+            found += task.joinpath("children").read_text().split()
+    return set(map(int, found))
 
 
 def is_alive(pid: int) -> bool:
