@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from homing.app.dns.files import Found, ZoneFiles
 from homing.app.dns.versions import Remembered, digest
 from homing.dns.authority import Authority
-from homing.dns.master import load_zone, read_zone
+from homing.dns.master import Pulse, load_zone, read_zone
 from homing.model.name import parse_name
 from homing.model.zone import Zone, serial_add, serial_gt
 
@@ -134,8 +134,8 @@ def test_a_file_written_while_it_is_read_is_read_again(tmp_path: Path, monkeypat
     files.read()
     pieces = iter(["www A 192.0.2.1\n"])
 
-    def reading(path: Path) -> Zone:
-        zone = load_zone(path)
+    def reading(path: Path, pulse: Pulse) -> Zone:
+        zone = load_zone(path, pulse)
         with path.open("a") as writer:
             writer.write(next(pieces, ""))
         return zone

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -75,12 +75,19 @@ def load_zones(paths: Iterable[Path]) -> Loaded:
     return loaded
 
 
-def load_zone(path: Path) -> Zone:
-    """Read a master file. Raises ConfigError.
+Pulse = Callable[[], None]
+"""Called now and then while a file is read; what it raises ends the reading."""
+
+PULSE = 1000
+"""Entries of a file between two calls."""
+
+
+def load_zone(path: Path, pulse: Pulse = lambda: None) -> Zone:
+    """Read a master file. Raises ConfigError, and what ``pulse`` raises.
 
     The zone is that of the SOA. Names relative to no ``$ORIGIN`` are relative to the file's name without ``.zone``.
     """
-    return _read(path).zone()
+    return _read(path, pulse).zone()
 
 
 def line_of(path: Path, name: Name, rtype: int) -> int | None:
@@ -91,7 +98,7 @@ def line_of(path: Path, name: Name, rtype: int) -> int | None:
         return None
 
 
-def _read(path: Path) -> _Reader:
+def _read(path: Path, pulse: Pulse = lambda: None) -> _Reader:
     try:
         if path.stat().st_size > MAX_FILE_SIZE:
             raise ConfigError(str(path), f"larger than {MAX_FILE_SIZE} octets", "serve a zone so large elsewhere")
@@ -108,7 +115,7 @@ def _read(path: Path) -> _Reader:
             origin = parse_name(path.name.removesuffix(SUFFIX))
         except ModelError as error:
             raise ConfigError(str(path), f"the file is not named like a zone: {error}", "rename it") from None
-    return _read_text(text, str(path), origin)
+    return _read_text(text, str(path), origin, pulse)
 
 
 def read_zone(text: str, file: str, origin: Name | None = None) -> Zone:
@@ -131,9 +138,11 @@ def read_rdata(text: str, rtype: str, origin: Name, where: str) -> tuple[int, by
         raise ConfigError(where, error.problem, error.remedy) from None
 
 
-def _read_text(text: str, file: str, origin: Name | None) -> _Reader:
+def _read_text(text: str, file: str, origin: Name | None, pulse: Pulse = lambda: None) -> _Reader:
     reader = _Reader(file, origin)
-    for line, blank, words in _entries(text, file):
+    for number, (line, blank, words) in enumerate(_entries(text, file)):
+        if number % PULSE == 0:
+            pulse()
         reader.entry(line, blank, words)
     return reader
 

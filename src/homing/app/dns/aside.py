@@ -12,6 +12,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+class Stopped(Exception):  # noqa: N818 -- says what happened
+    """It is time to end, so work beside the event loop ends too."""
+
+
 def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     """What a thread makes of it, for which nobody waits at the end of the process."""
     loop = asyncio.get_running_loop()
@@ -31,6 +35,19 @@ def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
 
     threading.Thread(target=run, name="zone files", daemon=True).start()
     return future
+
+
+def end_at(stop: asyncio.Event) -> Callable[[], None]:
+    """What work beside the event loop calls now and then: raises Stopped once it is time to end.
+
+    Such work would hold up the end itself, as each step to it waits for the interpreter's lock.
+    """
+
+    def look() -> None:
+        if stop.is_set():
+            raise Stopped
+
+    return look
 
 
 async def unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:

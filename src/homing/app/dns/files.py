@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from homing.dns.master import SUFFIX, load_zone
+from homing.dns.master import SUFFIX, Pulse, load_zone
 from homing.errors import ConfigError, ModelError
 from homing.model.name import Name, parse_name
 from homing.model.zone import Zone
@@ -57,18 +57,19 @@ class ZoneFiles:
         self._directories = tuple(directories)
         self._known: dict[Path, Known] = {}
 
-    def read(self, progress: Progress = lambda done, of: None) -> Found:
+    def read(self, progress: Progress = lambda done, of: None, pulse: Pulse = lambda: None) -> Found:
         """Look at all files and read those that are new, changed or were broken.
 
         A file gone from its folder is served no more. A file given by name that cannot be read keeps its zone, and so
         does all of a folder that cannot be listed, or is suddenly empty. Of two files for a zone the first counts.
+        What ``pulse`` raises ends it, and nothing has changed.
         """
         paths, errors = self._list()
         known: dict[Path, Known] = {}
         with _uncollected():
             for count, path in enumerate(paths):
                 progress(count, len(paths))
-                known[path] = _look(path, self._known.get(path))
+                known[path] = _look(path, self._known.get(path), pulse)
         progress(len(paths), len(paths))
         self._known = known
         zones: dict[Name, tuple[Path, Zone]] = {}
@@ -159,7 +160,7 @@ def _stamp(path: Path) -> Stamp:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _look(path: Path, before: Known | None) -> Known:
+def _look(path: Path, before: Known | None, pulse: Pulse) -> Known:
     last_good = before.zone if before else None
     try:
         for _ in range(READINGS):
@@ -167,7 +168,7 @@ def _look(path: Path, before: Known | None) -> Known:
             if before is not None and before.error is None and before.stamp == stamp:
                 return before
             try:
-                zone = load_zone(path)
+                zone = load_zone(path, pulse)
             except (ConfigError, ModelError):
                 if _stamp(path) == stamp:
                     raise

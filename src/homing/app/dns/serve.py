@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from homing import __version__
-from homing.app.dns.aside import first_of, in_thread, unless
+from homing.app.dns.aside import end_at, first_of, in_thread, unless
 from homing.app.dns.figures import SHOWN, DnsFigures, build_figures, secondary_figures
 from homing.app.dns.files import Found, Progress, ZoneFiles
 from homing.app.dns.local import answering
@@ -162,7 +162,7 @@ class FileServer:
             keeps = policy.default != ZonePolicy() or self._beside is not None
             stack.callback(gc.enable)
             gc.disable()  # looking through millions of new records again and again would hold up a SIGTERM for seconds
-            found = await unless(self._stop, in_thread(lambda: self._files.read(progress)))
+            found = await unless(self._stop, in_thread(lambda: self._files.read(progress, end_at(self._stop))))
             if found is None:
                 return
             found = self._tell(found)
@@ -233,7 +233,7 @@ class FileServer:
 
     async def _take_over(self, publisher: Publisher, store: Store) -> None:
         """Read the files again, and serve what changed."""
-        found = self._tell(await in_thread(self._files.read))
+        found = self._tell(await in_thread(lambda: self._files.read(pulse=end_at(self._stop))))
         taken = await publisher.publish(found)
         assert self._server is not None  # noqa: S101 - it serves
         await self._server.synced()
