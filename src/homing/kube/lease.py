@@ -60,6 +60,7 @@ Lead = Callable[[Leadership], Awaitable[None]]
 class Election:
     """One candidate. ``identity`` must be of this process alone; times are seconds.
 
+    Left out, the deadline is two thirds of the lease and the retry period two fifteenths, as client-go has it at 15 s.
     A candidate looks every ``look_period`` (by default half the retry period), and when the Lease runs out. While it
     holds the Lease that has its ``annotations``, as they are when it is renewed.
 
@@ -76,11 +77,13 @@ class Election:
         clock: Clock,
         chance: random.Random,
         lease_duration: float = 15.0,
-        renew_deadline: float = 10.0,
-        retry_period: float = 2.0,
+        renew_deadline: float | None = None,
+        retry_period: float | None = None,
         look_period: float | None = None,
         annotations: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        renew_deadline = lease_duration * 2 / 3 if renew_deadline is None else renew_deadline
+        retry_period = lease_duration * 2 / 15 if retry_period is None else retry_period
         if not identity:
             raise ValueError("a candidate needs an identity")
         if not 0 < 2 * retry_period < renew_deadline < lease_duration:

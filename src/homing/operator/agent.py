@@ -118,8 +118,6 @@ class Agent:
             clock=self._clock,
             chance=self._chance,
             lease_duration=self._lease_duration,
-            renew_deadline=self._lease_duration * 2 / 3,
-            retry_period=self._lease_duration * 2 / 15,
             look_period=self._lease_duration / LOOKS,
         )
 

@@ -114,8 +114,6 @@ class Operator:
                 clock=self._clock,
                 chance=self._chance,
                 lease_duration=duration,
-                renew_deadline=duration * 2 / 3,
-                retry_period=duration * 2 / 15,
                 look_period=duration / 30,
             )
             await self.election.run(self._lead)

@@ -207,8 +207,6 @@ class ClusterZones:
                 clock=self._clock,
                 chance=self._chance,
                 lease_duration=duration,
-                renew_deadline=duration * 2 / 3,
-                retry_period=duration * 2 / 15,
                 look_period=duration / 30,
                 annotations=self._replicas.annotations,
             )
