@@ -42,7 +42,7 @@ async def eventually(condition: Callable[[], object], seconds: float = 20.0) -> 
 
 
 async def test_a_leader_that_was_frozen_writes_nothing_when_it_wakes() -> None:
-    """Stopped in the midst of its writes, again and again: after another's first write there is none of its own."""
+    """Stopped inside a write, again and again: after another's first write there is none of its own."""
     async with serving() as (server, _), writing(server, "a") as a, writing(server, "b") as b:
         server.put("written")
         await eventually(lambda: len(writers(server)) > 20)
@@ -52,7 +52,7 @@ async def test_a_leader_that_was_frozen_writes_nothing_when_it_wakes() -> None:
             other = "b" if leader == "a" else "a"
             asked = len(server.requests)
             await eventually(lambda: sum(m == "GET" for m, _ in server.requests[asked:]) > 3)  # noqa: B023 - the other follows
-            processes[leader].send_signal(signal.SIGSTOP)
+            processes[leader].send_signal(signal.SIGUSR1)
             await eventually(lambda: writers(server)[-1] == other)  # noqa: B023 - awaited within the turn
             turn = len(writers(server))
             processes[leader].send_signal(signal.SIGCONT)

@@ -384,7 +384,12 @@ async def test_the_longer_promise_of_another_holder_is_kept() -> None:
 def test_times_without_room_are_refused() -> None:
     """A deadline not below the lease, or too short for two renewals, is no configuration."""
     line = Line(Server(), ManualClock())
-    wrong: list[dict[str, Any]] = [{"renew_deadline": 15.0}, {"retry_period": 5.0}, {"lease_duration": 9.0}]
+    wrong: list[dict[str, Any]] = [
+        {"renew_deadline": 15.0},
+        {"retry_period": 5.0},
+        {"lease_duration": 9.0, "renew_deadline": 10.0},
+        {"lease_duration": 0.0},
+    ]
     for times in wrong:
         with pytest.raises(ValueError, match="needed"):
             Election(

@@ -1,9 +1,14 @@
-"""A process that stands for election on a fake server and, while leading, writes as fast as it can: PORT IDENTITY."""
+"""A process that stands for election on a fake server and, while leading, writes as fast as it can: PORT IDENTITY.
+
+Told by SIGUSR1 it freezes at the worst moment: inside a write, right before the fence is asked and the bytes leave.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import sys
 
 from homing.effects.clock import SystemClock
@@ -17,11 +22,25 @@ from tests.kube.fake_server import credentials
 async def main(port: int, identity: str) -> None:
     """Run until killed."""
     clock = SystemClock()
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
+
     async with KubeClient(credentials(port), clock=clock) as client:
 
         async def lead(leadership: Leadership) -> None:
-            fenced = client.fenced(leadership.check)
+            asked = 0
+
+            def fence() -> None:
+                nonlocal asked
+                asked += 1
+                if told.is_set() and asked == 2:  # asked first before anything is done, then where the bytes leave
+                    told.clear()
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                leadership.check()
+
+            fenced = client.fenced(fence)
             while True:
+                asked = 0
                 try:
                     await fenced.patch(CONFIG_MAPS, "written", {"data": {"by": identity}}, "web")
                 except KubeUnavailable:

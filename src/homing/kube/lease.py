@@ -3,7 +3,8 @@
 A leader may write until ``renew_deadline`` after the moment its last successful renewal was *sent*; everybody else
 waits ``lease_duration``, which is longer, after the moment they last *saw* the Lease change. Only the own monotonic
 clock counts, as in client-go; every change carries the resourceVersion, so of two that try one succeeds. A Lease that a
-person deletes is waited for like one that changed, except by a candidate that never saw it.
+person deletes is waited for like one that changed, except by a candidate that never saw it. A process that is frozen
+in the microseconds between the fence and the kernel can still send that one request when it wakes.
 """
 
 from __future__ import annotations
