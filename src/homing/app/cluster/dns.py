@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import NoReturn
 
@@ -18,6 +17,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from homing import __version__
+from homing.app.cluster.common import credentials_of, history_of, lasting
 from homing.app.cluster.metrics import ClusterMetrics, view_ages
 from homing.app.cluster.replicas import Replicas
 from homing.app.cluster.settings import ClusterSettings
@@ -31,9 +31,9 @@ from homing.dns.transfers.tsig import Key
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
-from homing.errors import ConfigError, HomingError, NotLeading, StoreError, kind_and_place
+from homing.errors import ConfigError, HomingError, NotLeading, StoreError
 from homing.kube.client import KubeClient
-from homing.kube.credentials import Credentials, find_credentials
+from homing.kube.credentials import Credentials
 from homing.kube.kinds.zone import ZoneSpec
 from homing.kube.lease import Election, Leadership
 from homing.model.name import Name, parse_name
@@ -62,14 +62,8 @@ SOURCE = "cluster"
 TERM = "cluster-term"
 """The store's key of the number of the leadership in which this replica led last."""
 
-FAULT_PAUSE = 30.0
-"""Seconds before it is followed again after a fault of our own."""
-
 STALLED = 60.0
 """Seconds without a look at a queue after which the loop counts as stuck."""
-
-DEBUG = bool(os.environ.get("HOMING_DEBUG"))
-"""Whether faults are told with their traceback."""
 
 
 class ClusterZones:
@@ -190,11 +184,8 @@ class ClusterZones:
 
     async def run(self) -> None:
         """Take part in the election: publish while leading, else follow. Raises HomingError when that must end."""
-        credentials = await asyncio.to_thread(find_credentials, self._settings.kubeconfig, self._settings.context)
-        if self._settings.namespace:
-            credentials.namespace = self._settings.namespace
-        self._credentials = credentials
-        await self._lasting(self._take_part, HomingError)
+        self._credentials = await credentials_of(self._settings)
+        await lasting(self._take_part, "cluster", self._metrics, self._clock, HomingError)
 
     async def _take_part(self) -> None:
         duration = self._settings.lease_duration or LEASE_DURATION
@@ -213,10 +204,13 @@ class ClusterZones:
             await self._among_replicas(client, self._election)
 
     async def _among_replicas(self, client: KubeClient, election: Election) -> None:
-        def follow() -> asyncio.Future[None]:
-            return asyncio.ensure_future(self._lasting(lambda: self._replicas.follow(client, election, self._taken)))
+        def started(work: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
+            return asyncio.ensure_future(lasting(work, "cluster", self._metrics, self._clock))
 
-        beside = asyncio.ensure_future(self._lasting(lambda: self._replicas.run(client, self._credentials.server)))
+        def follow() -> asyncio.Future[None]:
+            return started(lambda: self._replicas.follow(client, election, self._taken))
+
+        beside = started(lambda: self._replicas.run(client, self._credentials.server))
         following = follow()
 
         async def lead(leadership: Leadership) -> None:
@@ -231,20 +225,6 @@ class ClusterZones:
             await election.run(lead)
         finally:
             await _ended(following, beside)
-
-    async def _lasting(self, work: Callable[[], Coroutine[None, None, None]], *ends: type[Exception]) -> None:
-        """Do it until cancelled, and again some time after a fault of our own; ``ends`` are raised."""
-        while True:
-            try:
-                await work()
-            except ends:
-                raise
-            except Exception as fault:
-                # Answering goes on whatever happens here; told by kind and place, see docs/design/005.
-                self._metrics.faults.labels("cluster").inc()
-                told = kind_and_place(fault)
-                log.critical("internal fault, please report it", part="cluster", fault=told, exc_info=DEBUG)
-            await self._clock.sleep(FAULT_PAUSE)
 
     async def _taken(
         self, zones: Mapping[Name, ZoneSpec], policies: Mapping[Name, ZonePolicy], keys: Collection[Key]
@@ -415,11 +395,7 @@ class ClusterZones:
 
     def _memory(self, tell: Callable[[Event], None]) -> Memory:
         """Keeps the history on disk; what is published is known from the zones and the cluster."""
-        memory = Memory(self._store, on_error=self._metrics.store_errors.inc, tell=tell)
-        memory.published.clear()
-        memory.requests.clear()
-        memory.lockouts.clear()
-        return memory
+        return history_of(self._store, self._metrics, tell)
 
     def _members(self) -> list[Name]:
         return [origin for origin, spec in self._zones.items() if spec.catalog]

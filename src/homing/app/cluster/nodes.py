@@ -7,7 +7,6 @@ replica builds the zone by itself. What was served last is on disk, so a start w
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from homing import __version__
+from homing.app.cluster.common import credentials_of, lasting
 from homing.app.cluster.metrics import ClusterMetrics, view_ages
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.transfers import Transfers
@@ -24,9 +24,9 @@ from homing.dns.lookup import ROOT
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
-from homing.errors import ConfigError, ModelError, StoreError, kind_and_place
+from homing.errors import ConfigError, ModelError, StoreError
 from homing.kube.client import KubeClient
-from homing.kube.credentials import Credentials, find_credentials
+from homing.kube.credentials import Credentials
 from homing.kube.kinds.zone import ClusterNames
 from homing.model.address import Address, parse_address
 from homing.model.name import Name, parse_name
@@ -39,14 +39,8 @@ from homing.store import Store
 
 log = get_logger("nodes")
 
-FAULT_PAUSE = 30.0
-"""Seconds before the cluster is followed again after a fault of our own."""
-
 AGAIN = 15.0
 """Seconds after which a zone that could not be saved is tried again."""
-
-DEBUG = bool(os.environ.get("HOMING_DEBUG"))
-"""Whether faults are told with their traceback."""
 
 SHOWN = 5
 """Names that somebody else has, in one line of the log."""
@@ -184,7 +178,7 @@ class NodeZone:
         if self.origin in files:
             raise ConfigError("--zone", f"a zone file of {self.origin.text} is served", "remove one of the two")
         self._authority, self._transfers = authority, transfers
-        self._credentials = await asyncio.to_thread(find_credentials, self._settings.kubeconfig, self._settings.context)
+        self._credentials = await credentials_of(self._settings)
         save = transfers.keeper.save
         self._provider = ZoneProvider("zone", authority, (), save, self._clock, timed=True)
         kept = [zone for zone in transfers.keeper.last_good if zone.origin == self.origin]
@@ -196,17 +190,11 @@ class NodeZone:
 
     async def run(self) -> None:
         """Follow the cluster until cancelled."""
-        while True:
-            try:
-                async with KubeClient(self._credentials, clock=self._clock, observe=self._counted.asked) as client:
-                    await self._follow(client)
-            except Exception as fault:
-                # Answering goes on whatever happens here; told by kind and place, see docs/design/005.
-                self._metrics.faults.labels("cluster").inc()
-                log.critical(
-                    "internal fault, please report it", part="nodes", fault=kind_and_place(fault), exc_info=DEBUG
-                )
-            await self._clock.sleep(FAULT_PAUSE)
+        await lasting(self._take_part, "nodes", self._metrics, self._clock)
+
+    async def _take_part(self) -> None:
+        async with KubeClient(self._credentials, clock=self._clock, observe=self._counted.asked) as client:
+            await self._follow(client)
 
     async def overtake(self, origin: Name, serial: int) -> None:
         """Give the zone a serial above one that a secondary has."""

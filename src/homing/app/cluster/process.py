@@ -12,6 +12,7 @@ from pathlib import Path
 
 from homing import __version__
 from homing.app.build import parse_listen
+from homing.app.cluster.common import credentials_of, history_of
 from homing.app.cluster.detect import Detectors
 from homing.app.cluster.esddns import read_config_map
 from homing.app.cluster.metrics import ClusterMetrics, OperatorCollector
@@ -22,12 +23,10 @@ from homing.effects.log import configure, get_logger
 from homing.effects.metrics import Metrics
 from homing.errors import HomingError
 from homing.kube.client import KubeClient
-from homing.kube.credentials import Credentials, find_credentials
 from homing.operator.agent import LEASE_DURATION as AGENT_LEASE_DURATION
 from homing.operator.agent import Agent
 from homing.operator.runtime import LEASE_DURATION, Operator, Options
-from homing.store import Event, Store
-from homing.turn.memory import Memory
+from homing.store import Store
 from homing.web.server import WebServer
 
 log = get_logger("process")
@@ -54,7 +53,7 @@ async def run_agent(load: Load, file: Path | None) -> None:
 async def _operator(settings: ClusterSettings) -> None:
     clock, chance, metrics = SystemClock(), random.SystemRandom(), Metrics(__version__)
     counted = ClusterMetrics(metrics)
-    credentials = await _credentials(settings)
+    credentials = await credentials_of(settings)
     async with contextlib.AsyncExitStack() as stack:
         store = stack.enter_context(Store(Path(settings.state))) if settings.state else None
         http = await stack.enter_async_context(_http(settings))
@@ -74,7 +73,7 @@ async def _operator(settings: ClusterSettings) -> None:
                 gandi_server=settings.gandi_server,
                 interval=settings.detect_interval,
             ),
-            memory=lambda tell: _memory(store, metrics, tell),
+            memory=lambda tell: history_of(store, metrics, tell),
             clock=clock,
             chance=chance,
             metrics=metrics,
@@ -103,7 +102,7 @@ def stalled(operator: Operator, clock: Clock) -> str | None:
 async def _agent(settings: ClusterSettings) -> None:
     clock, chance, metrics = SystemClock(), random.SystemRandom(), Metrics(__version__)
     counted = ClusterMetrics(metrics)
-    credentials = await _credentials(settings)
+    credentials = await credentials_of(settings)
     async with _http(settings) as http, KubeClient(credentials, clock=clock, observe=counted.asked) as client:
         agent = Agent(
             client,
@@ -119,24 +118,8 @@ async def _agent(settings: ClusterSettings) -> None:
             await agent.run()
 
 
-async def _credentials(settings: ClusterSettings) -> Credentials:
-    credentials = await asyncio.to_thread(find_credentials, settings.kubeconfig, settings.context)
-    if settings.namespace:
-        credentials.namespace = settings.namespace
-    return credentials
-
-
 def _http(settings: ClusterSettings) -> HttpClient:
     return HttpClient(ca_file=Path(settings.ca_file) if settings.ca_file else None)
-
-
-def _memory(store: Store | None, metrics: Metrics, tell: Callable[[Event], None]) -> Memory:
-    """What is known comes from the statuses in the cluster; a store, where there is one, keeps the history."""
-    memory = Memory(store, on_error=metrics.store_errors.inc, tell=tell)
-    memory.published.clear()
-    memory.requests.clear()
-    memory.lockouts.clear()
-    return memory
 
 
 @contextlib.asynccontextmanager
