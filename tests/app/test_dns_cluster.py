@@ -20,7 +20,7 @@ from tests.app.running import HOMING, environment, get
 from tests.app.test_dns_command import Server, write
 from tests.cluster.fixtures import Cluster
 from tests.dns_servers import KEY, KEY_NAME, OTHER_KEY, ZONE, free_port, secondary
-from tests.operator.running import CLUSTER_PROVIDERS, DOMAINS, SITES, Kube
+from tests.operator.running import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, SITES, Kube
 from tests.waiting import until
 
 pytestmark = pytest.mark.cluster
@@ -173,6 +173,22 @@ def test_a_domain_follows_its_site_within_a_second(house: House) -> None:
         holds(server, "home.a.test", "NXDOMAIN")
         assert server.values("fixed.a.test") == {"203.0.113.77"}
         assert server.values("www.a.test") == {"192.0.2.1"}
+
+
+def test_a_domain_that_moves_to_another_provider_leaves_the_zone(house: House) -> None:
+    """With policy Delete its name goes, though nobody publishes it elsewhere yet; back again, it is served again."""
+    house.zone("a.test", WWW)
+    house.name("home.a.test", {"static": ["203.0.113.77"]}, deletionPolicy="Delete")
+    with house.serving() as server:
+        holds(server, "home.a.test", "203.0.113.77")
+        house.wait_for(DOMAINS, "home-a-test")
+        house.put(PROVIDERS, "Provider", "other", spec={"gandi": {}, "secretRef": {"name": "none"}})
+        house.patch(DOMAINS, "home-a-test", {"spec": {"providerRef": {"kind": "Provider", "name": "other"}}})
+        holds(server, "home.a.test", "NXDOMAIN")
+        house.patch(
+            DOMAINS, "home-a-test", {"spec": {"providerRef": {"kind": "ClusterProvider", "name": house.namespace}}}
+        )
+        holds(server, "home.a.test", "203.0.113.77")
 
 
 def test_zones_come_and_go_without_touching_others(house: House) -> None:

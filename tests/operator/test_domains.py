@@ -8,7 +8,7 @@ import pytest
 
 from homing.standins.internet import StandInInternet
 from tests.app.running import HOME, MOVED
-from tests.operator.running import DOMAINS, PROVIDERS, SITES, Kube, operator
+from tests.operator.running import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, SITES, Kube, operator
 from tests.waiting import until
 
 pytestmark = pytest.mark.cluster
@@ -96,6 +96,22 @@ def test_deletion_goes_by_the_policy(kube: Kube, world: StandInInternet, tmp_pat
         until(lambda: kube.get(DOMAINS, "www") is None, 15, "the end of the Domain")
         held = world.gandi.values("example.org", "www", "A")
         assert held == (() if policy == "Delete" else ("203.0.113.77",))
+
+
+def test_a_domain_that_moves_to_an_own_zone_leaves_its_provider(
+    kube: Kube, world: StandInInternet, tmp_path: Path
+) -> None:
+    """Whoever published it removes it, since `homing dns` may not read the credentials."""
+    kube.gandi(world)
+    spec = {"zone": {}, "allowedDomains": ["example.org"], "allowedNamespaces": [kube.namespace]}
+    kube.put(CLUSTER_PROVIDERS, "ClusterProvider", kube.namespace, spec=spec)
+    kube.domain("www", "www.example.org", FIXED, deletionPolicy="Delete")
+    with operator(kube, tmp_path):
+        kube.wait_for(DOMAINS, "www")
+        kube.patch(DOMAINS, "www", {"spec": {"providerRef": {"kind": "ClusterProvider", "name": kube.namespace}}})
+        until(lambda: not world.gandi.values("example.org", "www", "A"), 10, "the end of the record")
+        until(lambda: ("Normal", "RecordRemoved") in kube.events("www"), 15, "the event")
+    kube.delete(CLUSTER_PROVIDERS, kube.namespace)
 
 
 def test_a_record_that_somebody_changed_stays(kube: Kube, world: StandInInternet, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class Departing:
     """What a turn does of departures.
 
     ``entries`` are all Domains, ``named`` those of a name; ``place`` gives the name that one was published under,
-    ``forget`` is told that it has left it.
+    ``forget`` is told that it has left it. ``ours`` tells where this process publishes.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Departing:
         keeping: Keeping,
         place: Callable[[Which], Name | None],
         forget: Callable[[Which], None],
+        ours: Callable[[Found | None], bool],
         clock: Clock,
         chance: random.Random,
     ) -> None:
@@ -56,6 +57,7 @@ class Departing:
         self._keeping = keeping
         self._published_as = place
         self._forget = forget
+        self._ours = ours
         self._leaving = Leaving(providers, memory, rival=self._rival, clock=clock, chance=chance)
 
     def published_name(self, entry: Entry) -> Name | None:
@@ -86,11 +88,10 @@ class Departing:
         if last.published_at is None or not last.addresses or name is None:
             return
         if (name, last.published_at) != (entry.name, entry.provider):
-            if name != entry.name or self._realm(last.published_at) != self._realm(entry.provider):
-                locks = self._keeping.locks(last.published_at)
-                self._telling.tell(entry, await self._leaving.leave(entry, name, last.published_at, last))
-                await self._keeping.keep(entry, last.published_at, locks)
-            # else it is one record, that goes on under another account
+            elsewhere = name != entry.name or self._realm(last.published_at) != self._realm(entry.provider)
+            if elsewhere and self._ours(self._providers.object(last.published_at)):
+                self._telling.tell(entry, await self._removed(entry, name, last.published_at))
+            # else it is one record, that goes on under another account; or who published it lets it go
             self._telling.reports[entry.which] = replace(last, addresses=(), published_at=None)
             self._forget(entry.which)
 
@@ -100,13 +101,25 @@ class Departing:
             return None
         last = self._telling.last(entry)
         if last.published_at is not None and last.addresses:
-            name, locks = self._place(entry) or entry.name, self._keeping.locks(last.published_at)
-            told = await self._leaving.leave(entry, name, last.published_at, last)
-            await self._keeping.keep(entry, last.published_at, locks)
+            told = await self._removed(entry, self._place(entry) or entry.name, last.published_at)
             if told is None:
                 return self._leaving.pause(entry)
             self._telling.tell(entry, told)
         await self._set_finalizers(entry, [item for item in entry.finalizers if item != FINALIZER])
+        return None
+
+    async def hand_over(self, entry: Entry) -> float | None:
+        """A Domain that another process publishes now leaves where this one published it, as its policy says."""
+        last, name = self._telling.last(entry), self._place(entry)
+        if entry.deleted or last.published_at is None or not last.addresses or name is None:
+            return None
+        if self._ours(self._providers.object(last.published_at)):
+            told = await self._removed(entry, name, last.published_at)
+            if told is None:
+                return self._leaving.pause(entry)
+            self._telling.tell(entry, told)
+        self._telling.forget(entry.which)
+        self._forget(entry.which)
         return None
 
     async def let_go(self, entry: Entry) -> float | None:
@@ -120,6 +133,12 @@ class Departing:
         self._telling.tell(entry, Told("retained", told, warning=True))
         await self._set_finalizers(entry, [item for item in entry.finalizers if item != FINALIZER])
         return None
+
+    async def _removed(self, entry: Entry, name: Name, provider: ProviderId) -> Told | None:
+        locks = self._keeping.locks(provider)
+        told = await self._leaving.leave(entry, name, provider, self._telling.last(entry))
+        await self._keeping.keep(entry, provider, locks)
+        return told
 
     def _realm(self, provider: ProviderId) -> str | None:
         found = self._providers.object(provider)

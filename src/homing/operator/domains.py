@@ -109,6 +109,7 @@ class Domains:
             keeping=self._keeping,
             place=self._published_as,
             forget=self._drop_kept,
+            ours=ours,
             clock=clock,
             chance=chance,
         )
@@ -190,8 +191,9 @@ class Domains:
         _turning.set(which)
         try:
             if not self._ours(self._providers.find(entry)):
+                pause = await self._departing.hand_over(entry)
                 # Whoever cares for Domains without a provider has an eye on those that nobody else cares for.
-                return await self._departing.let_go(entry) if self._ours(None) else None
+                return await self._departing.let_go(entry) if pause is None and self._ours(None) else pause
             return await self._turn(entry)
         except NotFound:
             return None
