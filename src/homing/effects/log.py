@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -57,6 +58,7 @@ def configure(level: str = "info", *, json: bool = False, file: str = "") -> Non
     if json:
         processors.append(structlog.processors.JSONRenderer())
     else:
+        processors.append(_printable)
         processors.append(structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0))
     structlog.configure(
         processors=processors,
@@ -67,6 +69,14 @@ def configure(level: str = "info", *, json: bool = False, file: str = "") -> Non
     # Whatever a stranger sends to the page is answered; it is no news, and least of all worth a traceback.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _printable(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What strangers write must not speak to the terminal that shows it."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return event
 
 
 def get_logger(room: str) -> structlog.typing.FilteringBoundLogger:
