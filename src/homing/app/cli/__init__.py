@@ -15,6 +15,7 @@ from homing.app.cli.config import check_command, init_command
 from homing.app.cli.crds import crds_command
 from homing.app.cli.dns import dns_command
 from homing.app.cli.look import detect_command, history_command, status_command
+from homing.app.cli.migrate import migrate_command
 from homing.app.cli.run import demo_command, up_command
 from homing.errors import kind_and_place
 
@@ -46,6 +47,7 @@ for command in (
     check_command,
     init_command,
     crds_command,
+    migrate_command,
 ):
     cli.add_command(command)
 
