@@ -15,6 +15,7 @@ from homing.app.cli.config import check_command, init_command
 from homing.app.cli.crds import crds_command
 from homing.app.cli.dns import dns_command
 from homing.app.cli.look import detect_command, history_command, status_command
+from homing.app.cli.manual import completion_command, man_command
 from homing.app.cli.migrate import migrate_command
 from homing.app.cli.run import demo_command, up_command
 from homing.errors import kind_and_place
@@ -48,6 +49,8 @@ for command in (
     init_command,
     crds_command,
     migrate_command,
+    man_command,
+    completion_command,
 ):
     cli.add_command(command)
 
