@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes soak cluster move wheel controlplane clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes soak cluster move reference wheel controlplane clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,9 @@ soak: $(DEV) controlplane ## long loads: broken packets by the million, ten minu
 	@$(BIN)/python -m bench.dns.soak $(ARGS)
 	@HOMING_CHURN=1 $(BIN)/pytest -q tests/scale/test_churn.py
 	@$(BIN)/python -m bench.churn
+
+reference: $(DEV) ## docs/reference/, made of the code
+	@$(BIN)/python -m tests.docs.reference
 
 wheel: $(DEV) ## the package to install, in dist/
 	@$(BIN)/uv build --quiet --wheel --out-dir dist . && ls dist/*.whl

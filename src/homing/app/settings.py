@@ -44,42 +44,59 @@ class StunSettings(Strict, frozen=True):
     """[detect.stun]: STUN servers (RFC 8489). ``servers`` and ``lists`` take the place of the built-in list."""
 
     enabled: bool = True
+    """Whether STUN servers are asked."""
     servers: tuple[str | Observer, ...] = ()
+    """`HOST:PORT` over UDP, or `{ server = ..., operator = ... }`; in place of the built-in list."""
     tcp_servers: tuple[str | Observer, ...] = ()
+    """The same over TCP."""
     lists: tuple[str, ...] = ()
+    """Files or URLs of lists over UDP, one `host:port` a line."""
     tcp_lists: tuple[str, ...] = ()
+    """The same over TCP."""
     udp_limit: Annotated[int, Meta(ge=0, le=50)] = 10
+    """How many servers of the lists over UDP are asked in a round."""
     tcp_limit: Annotated[int, Meta(ge=0, le=50)] = 10
+    """The same over TCP."""
 
 
 class HttpSettings(Strict, frozen=True):
     """[detect.http]: services that answer with the caller's address. ``services`` takes the place of the built-in."""
 
     enabled: bool = True
+    """Whether HTTP services are asked."""
     services: tuple[str | Observer, ...] = ()
+    """URLs that answer with the caller's address, as text or JSON; in place of the built-in list."""
 
 
 class WhoamiSettings(Strict, frozen=True):
     """[detect.whoami]: DNS servers that answer with the caller's address."""
 
     enabled: bool = True
+    """Whether DNS whoami servers are asked."""
 
 
 class InterfaceSettings(Strict, frozen=True):
     """[detect.interface]: this machine's own addresses as an observer of the WAN address."""
 
     enabled: bool = True
+    """Whether the interfaces of this machine are asked."""
 
 
 class DetectSettings(Strict, frozen=True):
     """[detect]: how the WAN address is learnt."""
 
     quorum: Annotated[int, Meta(ge=1, le=20)] = 2
+    """Operators that must say the same address, and more than half of those that answered."""
     interval: Seconds = 300.0
+    """Between two full rounds."""
     probe_interval: Seconds = 15.0
+    """Between two single packets that notice a change early."""
     timeout: Annotated[float, Meta(ge=0.1, le=30)] = 5.0
+    """How long an observer may take."""
     families: tuple[FamilyNumber, ...] = (4, 6)
+    """4 for IPv4, 6 for IPv6."""
     accept: tuple[str, ...] = ()
+    """Networks that count as globally reachable, for closed networks only."""
     stun: StunSettings = StunSettings()
     http: HttpSettings = HttpSettings()
     whoami: WhoamiSettings = WhoamiSettings()
@@ -90,9 +107,13 @@ class TsigKeySettings(Strict, frozen=True, kw_only=True):
     """[[dns.keys]]: a key shared with secondaries (RFC 8945); the secret is base64."""
 
     name: str
+    """Name of the key, the same on both sides."""
     algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+    """Of the key."""
     secret_file: str = ""
+    """File with the key in Base64."""
     secret_env: str = ""
+    """Environment variable with it instead."""
 
 
 class DnsSettings(Strict, frozen=True):
@@ -102,6 +123,7 @@ class DnsSettings(Strict, frozen=True):
     """
 
     listen: tuple[str, ...] = ("127.0.0.1:5300",)
+    """`ADDRESS:PORT`; `:53` is every address of the machine, as they come and go."""
     secondaries: tuple[str, ...] = ()
     """``ADDRESS``, ``ADDRESS:PORT`` or ``[ADDRESS]:PORT``, with ``key NAME`` behind it where one is shared."""
     transfer: tuple[str, ...] = ()
@@ -114,8 +136,9 @@ class DnsSettings(Strict, frozen=True):
     nsid: str = ""
     """Told to clients that ask which server they reached (RFC 5001); empty for nothing."""
     version: str = ""
+    """What ``version.bind`` in class CHAOS tells; empty: REFUSED."""
     identity: str = ""
-    """What ``version.bind`` and ``id.server`` in class CHAOS tell; empty: REFUSED."""
+    """What ``id.server`` in class CHAOS tells (RFC 4892); empty: REFUSED."""
     rate_limit: Annotated[float, Meta(ge=0, le=1e9)] = 200.0
     """Responses a second to one client network; 0 for no limit."""
     cookie_secret_file: str = ""
@@ -126,6 +149,7 @@ class WebSettings(Strict, frozen=True):
     """[web]: the page, ``/raw``, health and metrics."""
 
     listen: tuple[str, ...] = ("127.0.0.1:8053",)
+    """`ADDRESS:PORT` of page, health and metrics."""
     legacy_listen: tuple[str, ...] = ()
     """Where only ``/`` and ``/raw`` are served, as a dns.ini opens them to the network."""
 
@@ -138,55 +162,85 @@ class ZoneSettings(Strict, frozen=True):
     """
 
     file: str = ""
+    """A master file for all that follows no address."""
     ns: tuple[str, ...] = ()
+    """Names of the servers; the first is the primary. Left out: `ns1` in the zone."""
     email: str = ""
+    """Who is responsible. Left out: `hostmaster` at the zone."""
     ttl: Ttl = 30
+    """Of SOA, NS and glue."""
     refresh: Ttl = 3600
+    """How often a secondary looks for a new version by itself."""
     retry: Ttl = 900
+    """How soon it looks again when that failed."""
     expire: Ttl = 86400
+    """How long it serves the zone without reaching the primary."""
     negative_ttl: Ttl = 30
+    """How long resolvers may keep it that a name does not exist."""
     secondaries: tuple[str, ...] | None = None
+    """In place of those of [dns]."""
     transfer: tuple[str, ...] | None = None
+    """In place of that of [dns]."""
 
 
 class ProviderSettings(Strict, frozen=True, kw_only=True):
     """[providers.KEY]: keys that every type knows."""
 
     type: str
+    """`strato`, `noip` and others, `dyndns2`, `gandi` or `rfc2136`."""
     timeout: Annotated[float, Meta(ge=0.5, le=60)] = 20.0
+    """How long a request may take."""
     ca_file: str = ""
+    """Authorities beside the system's."""
 
 
 class Dyndns2Settings(ProviderSettings, frozen=True, kw_only=True):
     """A dyndns2 service: ``type`` is a preset such as ``strato``, or ``dyndns2`` with a ``server``."""
 
     server: str = ""
+    """Its update URL; needed for type `dyndns2`."""
     user: str = ""
+    """Left out: the name itself, as Strato has it."""
     password_file: str = ""
+    """File with the password."""
     password_env: str = ""
+    """Environment variable with it instead."""
     cooldown: Annotated[float, Meta(ge=0, le=86400)] = 60.0
+    """Between two requests for one host; services ban hosts that ask more often."""
 
 
 class GandiSettings(ProviderSettings, frozen=True, kw_only=True):
     """Gandi LiveDNS: a personal access token, or the deprecated API key."""
 
     server: str = ""
+    """Another URL of LiveDNS."""
     domain: str = ""
+    """The domain at Gandi. Left out: found by asking."""
     token_file: str = ""
+    """File with a personal access token."""
     token_env: str = ""
+    """Environment variable with it instead."""
     api_key_file: str = ""
+    """File with an API key, which Gandi retires."""
     api_key_env: str = ""
+    """Environment variable with it instead."""
 
 
 class Rfc2136Settings(ProviderSettings, frozen=True, kw_only=True):
     """Dynamic updates (RFC 2136) signed with TSIG (RFC 8945); ``key_file`` holds the base64 secret."""
 
     server: str
+    """`ADDRESS` or `HOST`, with `:PORT` behind it where it is not 53."""
     zone: str = ""
+    """The zone. Left out: found by asking."""
     key_name: str
+    """Name of the TSIG key."""
     key_algorithm: str = "hmac-sha256"
+    """Of the key."""
     key_file: str = ""
+    """File with the key in Base64."""
     key_env: str = ""
+    """Environment variable with it instead."""
     public: bool = True
     """Whether the world reads this server: then only globally reachable addresses go there."""
 
@@ -195,23 +249,36 @@ class NameSettings(Strict, frozen=True, kw_only=True):
     """[[names]]: one name, what it should hold, and where it is published."""
 
     fqdn: str
+    """The name."""
     source: Literal["wan", "interface", "static"] = "wan"
+    """`wan`: the WAN address; `interface`: this machine's own; `static`: `addresses`."""
     provider: str = "zone"
+    """The key of a provider, or `zone` for the built-in server."""
     addresses: tuple[str, ...] = ()
+    """For source `static`."""
     families: tuple[FamilyNumber, ...] = (4, 6)
+    """4 for IPv4, 6 for IPv6."""
     ttl: Ttl = 60
+    """How long resolvers may keep it."""
     interval: Annotated[float, Meta(ge=10, le=7 * 86400)] = 300.0
+    """How often drift is looked for, where the provider can be read."""
     ipv6_host_id: str = ""
+    """Low 64 bits of another machine in the WAN address's /64, like `::10`."""
     allow_private: bool = False
+    """Publish addresses that are not globally reachable, too."""
     enabled: bool = True
+    """`false` pauses the name; what is published stays."""
 
 
 class LogSettings(Strict, frozen=True):
-    """[log]."""
+    """[log]: what is told, and where."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is logged."""
     format: Literal["text", "json"] = "text"
+    """For people, or for programs."""
     file: str = ""
+    """To the end of this file in place of standard error."""
 
 
 class Settings(Strict, frozen=True):
@@ -225,6 +292,7 @@ class Settings(Strict, frozen=True):
     providers: dict[str, ProviderSettings] = {}
     names: tuple[NameSettings, ...] = ()
     second_look: Seconds = 600.0
+    """After which a plan that was held is applied, if it still says the same."""
 
 
 class Loaded(Struct, frozen=True):
