@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes soak cluster move reference wheel controlplane clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes soak cluster move site reference wheel controlplane clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,7 @@ $(VENV)/bin/uv:
 SYNC = UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON=$(BIN)/python $(BIN)/uv sync --frozen --inexact --quiet
 
 $(RUNTIME): pyproject.toml uv.lock | $(VENV)/bin/uv
-	@$(SYNC) --no-dev
+	@$(SYNC) --no-default-groups
 	@touch $@
 
 $(DEV): pyproject.toml uv.lock | $(VENV)/bin/uv
@@ -79,6 +79,9 @@ soak: $(DEV) controlplane ## long loads: broken packets by the million, ten minu
 	@$(BIN)/python -m bench.dns.soak $(ARGS)
 	@HOMING_CHURN=1 $(BIN)/pytest -q tests/scale/test_churn.py
 	@$(BIN)/python -m bench.churn
+
+site: $(DEV) ## the guides as a site, in .site/; every link is checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "open .site/index.html"
 
 reference: $(DEV) ## docs/reference/, made of the code
 	@$(BIN)/python -m tests.docs.reference
