@@ -12,9 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from homing.checks import Check, Checker, CheckMetrics, Health, Icmp, Outcome, Result, Target, Tcp
+from homing.checks import Check, Checker, CheckMetrics, Icmp, Outcome, Result, Target, Tcp
 from homing.effects.clock import ManualClock, settle
 from homing.model.address import Address, Network
+from homing.model.health import Health
 
 CHECK = Check(Tcp(443), interval=2, timeout=1)
 A, B, C = (Target(ip_address(f"192.0.2.{host}"), CHECK) for host in (1, 2, 3))
@@ -76,10 +77,8 @@ async def test_a_dead_address_turns_within_seconds_and_back(wire: Wire) -> None:
     with capture_logs() as logs:
         await wire.clock.advance(8)
     assert wire.changes == [A.address]
-    assert not wire.checker.healthy(A.address, CHECK)
-    assert not wire.checker.healthy(A.address)
-    assert wire.checker.healthy(B.address, CHECK)
-    assert wire.checker.healthy(B.address)
+    assert [wire.checker.health(target) for target in (A, B)] == [Health.FAILING, Health.HEALTHY]
+    assert (list(wire.checker.unhealthy), wire.checker.why(A), wire.checker.why(B)) == ([A], "as told", "")
     assert [(line["log_level"], line["address"], line["why"]) for line in logs] == [("warning", "192.0.2.1", "as told")]
     assert wire.metric("homing_check_unhealthy") == 1
     assert wire.metric("homing_check_probes_total", kind="tcp", result="timeout") >= 3
@@ -117,7 +116,6 @@ async def test_a_flapping_address_is_left_out_though_it_works_again(wire: Wire) 
         wire.dead = set()
         await wire.clock.advance(10)
     assert wire.checker.health(A) is Health.DAMPED
-    assert not wire.checker.healthy(A.address, CHECK)
     wire.changes.clear()
     await wire.clock.advance(360)
     assert (wire.changes, wire.checker.health(A)) == ([A.address], Health.HEALTHY)
@@ -181,7 +179,7 @@ async def test_a_new_spec_counts_at_once(wire: Wire) -> None:
     await wire.clock.advance(10)
     quick = Check(Tcp(443), interval=1, timeout=1)
     await wire.follow(Target(A.address, quick), Target(B.address, quick))
-    assert not wire.checker.healthy(A.address, quick)
+    assert wire.checker.health(Target(A.address, quick)) is Health.FAILING
     wire.sent.clear()
     await wire.clock.advance(5)
     assert {target.check for _, target in wire.sent} == {quick}
@@ -189,8 +187,8 @@ async def test_a_new_spec_counts_at_once(wire: Wire) -> None:
     wire.sent.clear()
     await wire.clock.advance(20)
     assert wire.sent == []
-    assert wire.checker.healthy(A.address)
-    assert wire.changes == [A.address, A.address]
+    assert not wire.checker.unhealthy
+    assert wire.changes == [A.address] * 3
 
 
 async def test_what_cannot_be_sent_says_nothing_and_is_told_once(wire: Wire) -> None:
@@ -228,7 +226,7 @@ async def test_a_probe_that_breaks_makes_its_address_healthy(wire: Wire, monkeyp
     wire.dead = {A.address}
     await wire.follow(A, B)
     await wire.clock.advance(10)
-    assert not wire.checker.healthy(A.address, CHECK)
+    assert wire.checker.health(A) is Health.FAILING
     sound = wire.probe
 
     async def broken(target: Target) -> Outcome:
@@ -240,10 +238,29 @@ async def test_a_probe_that_breaks_makes_its_address_healthy(wire: Wire, monkeyp
     wire.sent.clear()
     with capture_logs() as logs:
         await wire.clock.advance(10)
-    assert wire.checker.healthy(A.address, CHECK)
+    assert wire.checker.health(A) is Health.HEALTHY
     assert wire.changes == [A.address, A.address]
     assert "ZeroDivisionError" in next(line["fault"] for line in logs if line["log_level"] == "error")
     assert len(wire.sent) >= 4
+
+
+async def test_what_another_checker_found_failing_is_told_and_believed_at_first(wire: Wire) -> None:
+    """Until it answers; where nothing can be sent it counts as healthy, which is told."""
+    wire.dead = {A.address}
+    wire.checker.follow([A, B, C], own=[ip_network("192.0.2.3/32")], failing=[A, C])
+    assert [wire.checker.health(target) for target in (A, B, C)] == [Health.FAILING, Health.HEALTHY, Health.HEALTHY]
+    await settle()
+    assert wire.changes == [A.address]
+    await wire.clock.advance(60)
+    assert wire.changes == [A.address]
+    wire.result = Result.IMPOSSIBLE
+    wire.checker.follow([B])
+    await settle()
+    with capture_logs() as logs:
+        wire.checker.follow([A, B], failing=[A])
+        await wire.clock.advance(4)
+    assert wire.checker.health(A) is Health.HEALTHY
+    assert any("another checker found it failing" in line["event"] for line in logs)
 
 
 async def test_close_leaves_no_task_behind() -> None:

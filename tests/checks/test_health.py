@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.checks import Check, Damping, Health, Http, Icmp, Target, Tcp, answered
+from homing.checks import Check, Damping, Http, Icmp, Target, Tcp
 from homing.checks.check import Probe, checkable
 from homing.checks.health import State
 from homing.errors import ModelError
+from homing.model.health import Health, answered
 
 CHECK = Check(Tcp(443), rise=2, fall=3)
 DAMPING = Damping()

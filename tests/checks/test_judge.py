@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from ipaddress import ip_address
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homing.checks import Check, Health, Http, Icmp, Target, Tcp
+from homing.checks import Check, Http, Icmp, Target, Tcp
 from homing.checks.judge import Judge, way_of
+from homing.model.health import Health
 
 CHECK = Check(Tcp(443), interval=2, timeout=1, rise=2, fall=3)
 A, B, C = (Target(ip_address(f"192.0.2.{host}"), CHECK) for host in (1, 2, 3))
@@ -18,9 +20,9 @@ SIX = Target(ip_address("2001:db8::1"), CHECK)
 class Rounds:
     """A judge, and rounds of probes in which some targets answer; a round is one interval."""
 
-    def __init__(self, *targets: Target) -> None:
+    def __init__(self, *targets: Target, failing: Container[Target] = ()) -> None:
         self.judge = Judge()
-        self.judge.follow(targets)
+        self.judge.follow(targets, failing)
         self.targets = targets
         self.turned: list[Target] = []
         self.now = 0.0
@@ -118,6 +120,33 @@ def test_new_figures_keep_what_is_known_and_a_new_probe_does_not() -> None:
     rounds.judge.follow([slower, other, B])
     assert (rounds.judge.health(slower), rounds.judge.health(other)) == (Health.FAILING, Health.HEALTHY)
     assert list(rounds.judge.unhealthy) == [slower]
+
+
+def test_what_another_checker_found_failing_is_believed_at_first() -> None:
+    """While it fails here too; rise successes bring it back."""
+    rounds = Rounds(A, B, failing=[A]).go(20, B)
+    assert (rounds.failing, rounds.turned) == ({A}, [])
+    assert rounds.go(2, A, B).failing == set()
+
+
+def test_what_cannot_be_seen_from_here_is_not_believed_for_long() -> None:
+    """fall failures while nothing else answers either, or a probe that cannot be made; later failures change nothing."""
+    rounds = Rounds(A, B, failing=[A]).go(2)
+    assert rounds.failing == {A}
+    assert rounds.go(1).turned == [A]
+    assert rounds.go(20).failing == set()
+    other = Rounds(A, B, failing=[A])
+    assert other.judge.skipped(A) == [A]
+    assert other.judge.skipped(A) == []
+    assert other.failing == set()
+
+
+def test_what_is_known_here_stands_before_what_another_checker_found() -> None:
+    """A target that is followed already, or whose figures alone change, stays as it is."""
+    rounds = Rounds(A, B).go(1, A, B)
+    new = Target(A.address, Check(CHECK.probe, interval=5, timeout=1))
+    rounds.judge.follow([new, B], [A, B, new])
+    assert [rounds.judge.health(target) for target in (new, B)] == [Health.HEALTHY] * 2
 
 
 def test_what_is_not_followed_is_healthy_and_its_late_results_change_nothing() -> None:

@@ -10,6 +10,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from homing.model.address import Address
+from homing.model.health import Health
 from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset
 from homing.records.cluster import MARK, SRV, Changes, ClusterRecords
@@ -131,12 +132,28 @@ def test_an_address_that_fails_its_check_is_left_out() -> None:
     held = zone()
     held.take(held.records.node("n1", ready("home", at=(v4(1), v6(1)))))
     held.take(held.records.node("n2", ready("home", at=(v4(2), v6(2)))))
-    held.take(held.records.checked(v4(1), passes=False))
+    held.take(held.records.checked(v4(1), Health.FAILING))
     assert held.at("home") == {"A": {"192.0.2.2"}, "AAAA": {"2001:db8::1", "2001:db8::2"}}
-    held.take(held.records.checked(v4(2), passes=False))
+    held.take(held.records.checked(v4(2), Health.FAILING))
     assert held.at("home")["A"] == {"192.0.2.1", "192.0.2.2"}
-    held.take(held.records.checked(v4(1), passes=True))
+    held.take(held.records.checked(v4(2), Health.DAMPED))
+    assert held.at("home")["A"] == {"192.0.2.2"}
+    held.take(held.records.checked(v4(1), Health.HEALTHY))
     assert held.at("v4.home") == {"A": {"192.0.2.1"}}
+
+
+def test_addresses_that_no_name_can_have_are_not_worth_a_check() -> None:
+    """A node that is not ready may become so: then its health is known."""
+    held = zone()
+    held.take(held.records.node("n1", ready("home", at=(v4(1),))))
+    held.take(held.records.node("n2", Member(ready=False, areas=frozenset(("home",)), addresses=(v4(2),))))
+    held.take(held.records.node("n3", ready(at=(v4(3),))))
+    assert set(held.records.addresses()) == {v4(1), v4(2)}
+    before = held.records.revision
+    held.take(held.records.service(("web", "git"), Offer()))
+    held.take(held.records.endpoint_slice(("web", "git-1"), Hosts(("web", "git"), frozenset(("n3",)))))
+    assert set(held.records.addresses()) == {v4(1), v4(2), v4(3)}
+    assert held.records.revision != before
 
 
 def test_host_names_keep_or_drop_a_node_that_is_not_ready() -> None:
@@ -211,7 +228,7 @@ class World:
     sites: dict[str, tuple[Address, ...]] = field(default_factory=dict[str, tuple[Address, ...]])
     services: dict[tuple[str, str], Offer] = field(default_factory=dict[tuple[str, str], Offer])
     slices: dict[tuple[str, str], Hosts] = field(default_factory=dict[tuple[str, str], Hosts])
-    failed: set[Address] = field(default_factory=set[Address])
+    health: dict[Address, Health] = field(default_factory=dict[Address, Health])
 
     def addresses(self, node: str) -> set[Address]:
         view = self.nodes[node]
@@ -228,7 +245,11 @@ class World:
         found: set[Address] = set()
         for version in (4, 6):
             family = {one for one in every if one.version == version}
-            found |= (family - self.failed) or family
+            by_health = [
+                {one for one in family if self.health.get(one, Health.HEALTHY) is health}
+                for health in (Health.HEALTHY, Health.DAMPED)
+            ]
+            found |= by_health[0] or by_health[1] or family
         return found
 
     def expected(self, naming: Naming) -> Shown:
@@ -291,7 +312,7 @@ events = st.lists(
     | st.tuples(st.just("site"), st.sampled_from(SITES), some_addresses)
     | st.tuples(st.just("service"), st.sampled_from(SERVICES), st.none() | offers)
     | st.tuples(st.just("slice"), st.sampled_from((("forge", "a"), ("web", "b"), ("web", "c"))), st.none() | hosts)
-    | st.tuples(st.just("check"), st.sampled_from(ADDRESSES), st.booleans()),
+    | st.tuples(st.just("check"), st.sampled_from(ADDRESSES), st.sampled_from(Health)),
     max_size=25,
 )
 namings = st.builds(Naming, st.just(ZONE), st.just(30), st.sampled_from(("", "nodes")), *[st.booleans()] * 3)
@@ -326,8 +347,8 @@ def happen(world: World, records: ClusterRecords, kind: str, key: Any, view: Any
         case "slice":
             put(world.slices, key, view)
             return records.endpoint_slice(key, view)
-    (world.failed.discard if view else world.failed.add)(key)
-    return records.checked(key, passes=view)
+    world.health[key] = view
+    return records.checked(key, view)
 
 
 def put(held: dict[Any, Any], key: Any, view: Any) -> None:

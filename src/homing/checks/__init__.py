@@ -3,12 +3,12 @@
 What belongs here: the checks themselves, when they run, and what a row of results means. What never does: zones, nodes,
 the kinds of Kubernetes; who asks for a check makes ``Target`` values and is told of turns.
 
-Pure, without I/O: ``check``, ``health``, ``judge``. What answers go by is ``health.answered``.
+Pure, without I/O: ``check``, ``health``, ``judge``. What answers go by is ``model.health.answered``.
 """
 
 from homing.checks.check import Check, Http, Icmp, Probe, Target, Tcp
 from homing.checks.checker import Checker
-from homing.checks.health import Damping, Health, answered
+from homing.checks.health import Damping
 from homing.checks.metrics import CheckMetrics
 from homing.checks.probe import NetworkProbe, Outcome, Result
 
@@ -17,7 +17,6 @@ __all__ = [
     "CheckMetrics",
     "Checker",
     "Damping",
-    "Health",
     "Http",
     "Icmp",
     "NetworkProbe",
@@ -26,5 +25,4 @@ __all__ = [
     "Result",
     "Target",
     "Tcp",
-    "answered",
 ]

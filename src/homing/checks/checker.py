@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Sequence
 from functools import partial
 
-from homing.checks.check import Check, Target, checkable
-from homing.checks.health import Damping, Health
+from homing.checks.check import Target, checkable
+from homing.checks.health import Damping
 from homing.checks.judge import Judge, Way, way_of
 from homing.checks.metrics import CheckMetrics
 from homing.checks.probe import Outcome, Result
@@ -16,6 +16,7 @@ from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.errors import kind_and_place
 from homing.model.address import Address, Network, within
+from homing.model.health import Health
 
 AT_ONCE = 256
 """Probes under way at the same time. When that many wait for dead targets, all intervals stretch."""
@@ -72,20 +73,23 @@ class Checker:
         """What is known of a target; HEALTHY when it is not followed, or was never probed."""
         return self._judge.health(target)
 
-    def healthy(self, address: Address, check: Check | None = None) -> bool:
-        """Whether an address is to be answered as far as this check goes, or all that are made of it.
+    def why(self, target: Target) -> str:
+        """Why the last probe of a target failed, for people; empty when it did not."""
+        return self._why.get(target, "")
 
-        ``health`` with ``answered`` knows more: a damped address is still better than one that fails.
-        """
-        if check is not None:
-            return self.health(Target(address, check)) is Health.HEALTHY
-        return all(target.address != address for target in self._judge.unhealthy)
+    @property
+    def unhealthy(self) -> Collection[Target]:
+        """The targets that are failing or damped."""
+        return self._judge.unhealthy
 
-    def follow(self, targets: Iterable[Target], own: Sequence[Network] = ()) -> None:
+    def follow(
+        self, targets: Iterable[Target], own: Sequence[Network] = (), *, failing: Container[Target] = ()
+    ) -> None:
         """Have exactly these targets, at once. Addresses of ``own``, the Site this runs in, are not probed.
 
         From inside a Site its own WAN address is reached by hairpin NAT, or not at all, whatever the world sees. What
-        is not probed counts as healthy; ``changed`` is called soon, not from in here, where that is news.
+        is not probed counts as healthy; ``changed`` is called soon, not from in here, where that is news. ``failing``
+        are those of the targets that another checker found so; they are believed until something else is seen.
         """
         wanted = {
             target: None
@@ -99,13 +103,13 @@ class Checker:
         if excess > 0 and not self._left_out:
             _log.warning("too many targets, the rest counts as healthy", limit=self._limit, left_out=excess)
         self._left_out = max(excess, 0)
-        before = {target.address for target in self._judge.unhealthy}
-        self._have(wanted)
-        for address in before - {target.address for target in self._judge.unhealthy}:
+        before = set(self._judge.unhealthy)
+        self._have(wanted, failing)
+        for address in {target.address for target in before ^ set(self._judge.unhealthy)}:
             asyncio.get_running_loop().call_soon(self._changed, address)
 
-    def _have(self, wanted: Collection[Target]) -> None:
-        self._judge.follow(wanted)
+    def _have(self, wanted: Collection[Target], failing: Container[Target] = ()) -> None:
+        self._judge.follow(wanted, failing)
         for target in [target for target in self._tasks if target not in wanted]:
             self._tasks.pop(target).cancel()
             self._why.pop(target, None)
@@ -141,30 +145,35 @@ class Checker:
         self._metrics.probed(target.check.probe.kind, outcome.result.value)
         match outcome.result:
             case Result.IMPOSSIBLE:
-                self._judge.skipped(target)
                 self._tell_obstacle(target, outcome)
-                return
+                turned = self._judge.skipped(target)
             case Result.SUCCESS:
                 self._why.pop(target, None)
                 turned = self._judge.succeeded(target, started, now)
             case _:
                 self._why[target] = outcome.why
                 turned = self._judge.failed(target, started, now)
-        self._tell_sight(way_of(target))
+        if outcome.result is not Result.IMPOSSIBLE:
+            self._tell_sight(way_of(target))
         for other in turned:
-            self._tell_turn(other)
+            self._tell_turn(other, outcome.result)
             self._changed(other.address)
 
-    def _tell_turn(self, target: Target) -> None:
+    def _tell_turn(self, target: Target, last: Result) -> None:
         health = self._judge.health(target)
         about = {"address": str(target.address), "check": str(target.check.probe)}
         match health:
             case Health.FAILING:
                 _log.warning(
-                    "check failed, address left out", **about, failures=target.check.fall, why=self._why.get(target, "")
+                    "check failed, address left out where others pass",
+                    **about,
+                    failures=target.check.fall,
+                    why=self._why.get(target, ""),
                 )
             case Health.DAMPED:
                 _log.info("check succeeds, address stays out for a while since it turned too often", **about)
+            case Health.HEALTHY if last is not Result.SUCCESS:
+                _log.info("another checker found it failing, which cannot be seen from here: address answered", **about)
             case Health.HEALTHY:
                 _log.info("check succeeds, address answered again", **about)
 

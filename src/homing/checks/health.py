@@ -9,25 +9,10 @@ DAMPED     ``fall`` failures in a row       FAILING, and the penalty grows by on
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from homing.checks.check import Check
-
-T = TypeVar("T")
-
-
-class Health(enum.Enum):
-    """What is known of a target; never a bool, since a damped one works."""
-
-    HEALTHY = "healthy"
-    DAMPED = "damped"
-    FAILING = "failing"
-
-    def __bool__(self) -> bool:
-        raise TypeError("compare with Health.HEALTHY: a damped target works, and is left out all the same")
+from homing.model.health import Health
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +69,3 @@ class State:
 
     def _decayed(self, damping: Damping, now: float) -> float:
         return float(self.penalty * 0.5 ** (max(0.0, now - self.penalty_at) / damping.half_life))
-
-
-def answered(members: Sequence[T], health: Callable[[T], Health]) -> tuple[T, ...]:
-    """Those members of one RRset that are answered: the healthy; if none, the damped; if none, all.
-
-    The last is fail-open: when all fail, the checker is the likelier fault, and an answer that may work is better than
-    none. Never empty where there are members, and their order stays.
-    """
-    healths = [health(member) for member in members]
-    for wanted in (Health.HEALTHY, Health.DAMPED):
-        if chosen := tuple(member for member, found in zip(members, healths, strict=True) if found is wanted):
-            return chosen
-    return tuple(members)

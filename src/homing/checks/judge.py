@@ -4,17 +4,21 @@ A checker whose own way out is dead sees everything fail. So a failure waits for
 same way (address family and kind of probe), that answers a probe begun no earlier. A failure that finds no witness
 before the next one breaks the row. While nothing at all answers, nothing changes.
 
+What another checker found failing may be believed at first. That ends with the first success, with a probe that cannot
+be made from here, and with ``fall`` failures while nothing else answered either: then this checker cannot tell.
+
 Pure: no event loop, no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass, field
 
 from homing.checks.check import Probe, Target
-from homing.checks.health import Damping, Health, State
+from homing.checks.health import Damping, State
 from homing.model.address import Address
+from homing.model.health import Health
 
 Way = tuple[int, str]
 """IP version and kind of probe."""
@@ -37,6 +41,10 @@ class _Entry:
     """Failures since the last success."""
     waits: float | None = None
     """When the failure began that waits for a witness."""
+    believed: bool = False
+    """Failing by the word of another checker."""
+    missed_since: float = NEVER
+    """When the first of ``missed`` began."""
 
 
 @dataclass(slots=True)
@@ -91,16 +99,21 @@ class Judge:
         sight = self._sights.get(way)
         return sight is not None and 0 < sight.members == sight.silent
 
-    def follow(self, targets: Iterable[Target]) -> None:
-        """Have exactly these targets. One whose probe stays while its figures change keeps what is known of it."""
+    def follow(self, targets: Iterable[Target], failing: Container[Target] = ()) -> None:
+        """Have exactly these targets. One whose probe stays while its figures change keeps what is known of it.
+
+        ``failing`` are those that another checker found so: they count where nothing is known here.
+        """
         wanted = dict.fromkeys(targets)
         known: dict[tuple[Address, Probe], State] = {}
         for target in [target for target in self._entries if target not in wanted]:
             known[target.address, target.check.probe] = self._forget(target)
         for target in wanted:
             if target not in self._entries:
-                state = known.get((target.address, target.check.probe), State())
-                self._entries[target] = _Entry(state.interrupted())
+                state = known.get((target.address, target.check.probe))
+                believed = state is None and target in failing
+                state = state or State(Health.FAILING if believed else Health.HEALTHY)
+                self._entries[target] = _Entry(state.interrupted(), believed=believed)
                 self._list(target, state)
                 self._sights.setdefault(way_of(target), _Sight()).members += 1
 
@@ -111,7 +124,7 @@ class Judge:
             return []
         sight = self._sights[way_of(target)]
         self._note(entry, sight, missed=0)
-        entry.waits = None
+        entry.waits, entry.believed = None, False
         sight.waiting.pop(target, None)
         sight.answered(target, started)
         turned = self._turn(target, entry, entry.state.succeeded(target.check, self._damping, now))
@@ -125,7 +138,12 @@ class Judge:
         if entry is None:
             return []
         sight = self._sights[way_of(target)]
+        entry.missed_since = entry.missed_since if entry.missed else started
         self._note(entry, sight, missed=entry.missed + 1)
+        if entry.believed and entry.missed >= target.check.fall:
+            entry.believed = False
+            if not sight.witnessed(target, entry.missed_since):
+                return self._turn(target, entry, State())
         if entry.waits is not None or entry.state.health is Health.FAILING:
             entry.state = entry.state.interrupted()
         entry.waits = None
@@ -136,13 +154,15 @@ class Judge:
         sight.waiting[target] = None
         return self._witness(target, sight, now)
 
-    def skipped(self, target: Target) -> None:
-        """Take a probe that could not be made: what comes next begins a new row."""
+    def skipped(self, target: Target) -> list[Target]:
+        """Take a probe that could not be made: what comes next begins a new row; the targets whose health it turns."""
         entry = self._entries.get(target)
-        if entry is not None:
-            entry.state = entry.state.interrupted()
-            entry.waits = None
-            self._sights[way_of(target)].waiting.pop(target, None)
+        if entry is None:
+            return []
+        entry.waits = None
+        self._sights[way_of(target)].waiting.pop(target, None)
+        believed, entry.believed = entry.believed, False
+        return self._turn(target, entry, State() if believed else entry.state.interrupted())
 
     def _witness(self, target: Target, sight: _Sight, now: float) -> list[Target]:
         """Count the failure that waits, if another target answers."""

@@ -26,6 +26,7 @@ from typing import TypeVar
 
 from homing.errors import ModelError
 from homing.model.address import Address, Family
+from homing.model.health import Health
 from homing.model.name import Name
 from homing.model.rrset import ADDRESS_TYPES, RRset, RRType, txt_rdata
 from homing.records.cluster_views import Hosts, Key, Member, Naming, Offer
@@ -78,7 +79,9 @@ class ClusterRecords:
         self._names: dict[_Owner, tuple[tuple[Name, frozenset[int]], ...]] = {}
         self._ports: dict[Key, tuple[Name, ...]] = {}
         self._claims: dict[Name, dict[_Owner, Mapping[int, RRset]]] = {}
-        self._failed: dict[bytes, None] = {}
+        self._unhealthy: dict[bytes, Health] = {}
+        self.revision = 0
+        """Another one when ``addresses`` may be others."""
 
     def rrsets(self) -> Iterator[RRset]:
         """All that the zone holds of the cluster."""
@@ -86,8 +89,14 @@ class ClusterRecords:
             yield from claims[min(claims)].values()
 
     def addresses(self) -> Iterator[Address]:
-        """The addresses of all nodes."""
-        return (ip_address(data) for data in self._with_address)
+        """The addresses of nodes that a name has, or would have if they were ready: those worth a check."""
+        for data, nodes in self._with_address.items():
+            if any(True for node in nodes for _ in self._owners(node)):
+                yield ip_address(data)
+
+    def addresses_of(self, node: str) -> Iterator[Address]:
+        """The addresses of a node."""
+        return (ip_address(data) for _, data in self._packed.get(node, ()))
 
     def __len__(self) -> int:
         """How many names that are."""
@@ -99,6 +108,7 @@ class ClusterRecords:
         before = self._nodes.get(name)
         if view == before:
             return self._done(turn)
+        self.revision += 1
         site_before, site = (before.site if before else None), (view.site if view else None)
         if site_before != site:
             if site_before is not None:
@@ -129,6 +139,7 @@ class ClusterRecords:
         turn = _Turn()
         before, after = self._sites.get(name, ()), tuple(addresses or ())
         if before != after:
+            self.revision += 1
             self._sites[name] = after
             for node in sorted(self._of_site.get(name, ())):
                 self._resolve(node, self._nodes[node])
@@ -141,6 +152,7 @@ class ClusterRecords:
         before = self._offers.get(key)
         if view == before:
             return self._done(turn)
+        self.revision += 1
         owner = (_SERVICE, *key)
         if view is None:
             del self._offers[key]
@@ -159,6 +171,7 @@ class ClusterRecords:
         before = self._slices.get(key)
         if view == before:
             return self._done(turn)
+        self.revision += 1
         if before is not None:
             del self._slices[key]
             slices = self._slices_of[before.service]
@@ -181,15 +194,15 @@ class ClusterRecords:
             self._host(service, turn)
         return self._done(turn)
 
-    def checked(self, address: Address, *, passes: bool) -> Changes:
-        """A check of an address that is published ended so."""
+    def checked(self, address: Address, health: Health) -> Changes:
+        """This is known of an address now, by a check."""
         turn = _Turn()
-        if passes == (address.packed not in self._failed):
+        if health is self._unhealthy.get(address.packed, Health.HEALTHY):
             return self._done(turn)
-        if passes:
-            del self._failed[address.packed]
+        if health is Health.HEALTHY:
+            del self._unhealthy[address.packed]
         else:
-            self._failed[address.packed] = None
+            self._unhealthy[address.packed] = health
         shown = {owner for node in self._with_address.get(address.packed, ()) for owner in self._owners(node)}
         turn.shown |= dict.fromkeys(sorted(shown))
         return self._done(turn)
@@ -299,7 +312,7 @@ class ClusterRecords:
         if pool.overfull:
             self._tell(f"{_told(owner)} has too many addresses, {MAX_ADDRESSES} of each family are answered")
         for name, allowed in self._names[owner]:
-            rrsets = pool.rrsets(name, self._naming.ttl, self._failed)
+            rrsets = pool.rrsets(name, self._naming.ttl, self._unhealthy)
             types: Mapping[int, RRset] = {rtype: item for rtype, item in rrsets.items() if rtype in allowed}
             self._claim(owner, name, types or {RRType.TXT: self._rrset(name, RRType.TXT, MARK)}, turn)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Mapping
 
+from homing.model.health import Health, answered
 from homing.model.name import Name
 from homing.model.rrset import FAMILIES, RRset
 
@@ -38,16 +39,13 @@ class Pool:
         """A member has none any more; whether that changes anything."""
         return self._exchange(self._held.pop(member, ()), ())
 
-    def rrsets(self, name: Name, ttl: int, failed: Mapping[bytes, object]) -> dict[int, RRset]:
-        """The RRsets of a name, at most ``MAX_ADDRESSES`` in each, without the addresses that failed.
-
-        When all of a family failed, all of it is answered: then whoever checks is the likelier fault.
-        """
+    def rrsets(self, name: Name, ttl: int, unhealthy: Mapping[bytes, Health]) -> dict[int, RRset]:
+        """The RRsets of a name, at most ``MAX_ADDRESSES`` in each, of those that are ``answered`` in each family."""
         found: dict[int, RRset] = {}
         for rtype, rdatas in self._sorted.items():
             if rdatas:
-                passed = [data for data in rdatas if data not in failed] if failed else rdatas
-                found[rtype] = RRset(name, rtype, ttl, tuple((passed or rdatas)[:MAX_ADDRESSES]))
+                passed = answered(rdatas, lambda data: unhealthy.get(data, Health.HEALTHY)) if unhealthy else rdatas
+                found[rtype] = RRset(name, rtype, ttl, tuple(passed[:MAX_ADDRESSES]))
         return found
 
     @property
