@@ -130,7 +130,7 @@ def test_what_another_checker_found_failing_is_believed_at_first() -> None:
 
 
 def test_what_cannot_be_seen_from_here_is_not_believed_for_long() -> None:
-    """fall failures while nothing else answers either, or a probe that cannot be made; later failures change nothing."""
+    """fall failures while nothing else answers either, or a probe that cannot be made; later ones change nothing."""
     rounds = Rounds(A, B, failing=[A]).go(2)
     assert rounds.failing == {A}
     assert rounds.go(1).turned == [A]

@@ -102,6 +102,32 @@ def _dyndns2(**fields: Any) -> dict[str, Any]:
     return {"gandi": REMOVED, "dyndns2": fields}
 
 
+HEALTH_CHECKS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({}, "write exactly one of tcp, http and icmp"),
+    ({"tcp": {"port": 80}, "icmp": {}}, "write exactly one of tcp, http and icmp"),
+    ({"tcp": {}}, "spec.cluster.healthCheck.tcp.port: Required value"),
+    ({"tcp": {"port": 0}}, "should be greater than or equal to 1"),
+    ({"tcp": {"port": 65536}}, "should be less than or equal to 65535"),
+    ({"icmp": {}, "intervalSeconds": 2, "timeoutSeconds": 3}, "timeoutSeconds is longer than intervalSeconds"),
+    ({"icmp": {}, "intervalSeconds": 1}, "timeoutSeconds is longer than intervalSeconds"),
+    ({"icmp": {}, "intervalSeconds": 301}, "should be less than or equal to 300"),
+    ({"icmp": {}, "fall": 1}, "should be greater than or equal to 2"),
+    ({"icmp": {}, "rise": 11}, "should be less than or equal to 10"),
+    *(
+        ({"http": {"path": path}}, "is not a path: write it like /healthz")
+        for path in ("healthz", "/a b", "/a\r\nX: 1", "/a\n", "/ü", "/?token=x", "/#a")
+    ),
+    *(
+        ({"http": {"host": host}}, "is not a host name: write it like www.example.org")
+        for host in ("a\r\nX: 1", "a.example\n", "user@a.example", "a.example:80", "*.example.org", "[::1]")
+    ),
+    ({"http": {"expectedStatuses": [199]}}, "should be greater than or equal to 200"),
+    ({"http": {"expectedStatuses": [200, 200]}}, "Duplicate value"),
+    ({"http": {"expectedStatuses": list(range(200, 217))}}, "must have at most 16 items"),
+)
+"""Health checks that are refused, with a part of the answer."""
+
+
 BAD = (
     # Names
     *(
@@ -223,6 +249,7 @@ BAD = (
     Bad(ZONE, {"transfers": [{"tsigKeyName": "work"}]}, "transfers name a TSIG key that tsigKeys does not have"),
     Bad(ZONE, {"transfers": [{}]}, "write network, like 192.0.2.0/24, or tsigKeyName"),
     Bad(ZONE, {"transfers": [{"network": "home"}]}, "is not a network: write it like 192.0.2.1"),
+    *(Bad(ZONE, {"cluster.healthCheck": check}, answer) for check, answer in HEALTH_CHECKS),
     # Strato
     Bad(STRATO, {"fqdn": "-www.example.de"}, "is not a domain: write it like www.example.org"),
     Bad(STRATO, {"ipAddress": "192.0.2.256"}, "is not an IPv4 address: write it like 192.0.2.1"),

@@ -71,6 +71,7 @@ STATUSES: dict[str, msgspec.Struct] = {
         serial=4294967295,
         records=5,
         secondaries=(SecondaryStatus(address="192.0.2.3", port=53, serial=4294967294, lag_seconds=2),),
+        unhealthy_addresses=("192.0.2.7", "2001:db8::7"),
         conditions=(READY,),
     ),
     "domains.dyndns.contrib.strato.com": StratoDomainStatus(

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from msgspec import Struct, field
 
 from homing.kube.kinds.common import API_VERSION, ClusterSecretKey, Conditions, DomainName, IpAddress, KeyName
+from homing.kube.kinds.health import HealthCheck
 from homing.kube.objects import ObjectMeta
 from homing.kube.schema import UNIQUE, WHOLE, Doc, Limits, Rule, keyed, one_of
 
@@ -17,6 +18,9 @@ SIGNING_TYPES = ("RRSIG", "NSEC", "DNSKEY", "NSEC3", "NSEC3PARAM", "CDS", "CDNSK
 _OWNER = "[a-z0-9_]([a-z0-9_/-]{0,61}[a-z0-9_])?"
 
 Seconds = Annotated[int, Limits(minimum=1, maximum=604800, format="int32")]
+
+MAX_UNHEALTHY = 100
+"""Addresses that fail their check which a status names."""
 
 TSIG_KEY = "The TSIG key that both sides sign with: the name of one of tsigKeys. Left out: unsigned."
 
@@ -201,6 +205,13 @@ class ClusterNames(Struct, frozen=True, kw_only=True, rename="camel"):
     )
     wildcards: Annotated[bool, Doc("true answers every name below an area or Service like the name itself.")] = False
     ttl_seconds: Annotated[Seconds, Doc("How long resolvers may keep these names.")] = 30
+    health_check: Annotated[
+        HealthCheck | None,
+        Doc(
+            "How the server that leads checks the addresses of nodes; one that fails is left out while others of its "
+            "name pass. Left out: not at all."
+        ),
+    ] = None
 
 
 class ZoneSpec(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -287,10 +298,22 @@ class ZoneStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     secondaries: Annotated[
         tuple[SecondaryStatus, ...], keyed("address", "port"), Limits(maxItems=32), Doc("How far each secondary is.")
     ] = ()
+    unhealthy_addresses: Annotated[
+        tuple[Annotated[str, Limits(maxLength=45)], ...],
+        UNIQUE,
+        Limits(maxItems=MAX_UNHEALTHY),
+        Doc("Addresses of nodes that fail their check, or failed too often of late. The next leader begins with them."),
+    ] = ()
     observed_generation: Annotated[
         int, Limits(minimum=0, format="int64"), Doc("The generation of the spec that this status is about.")
     ] = 0
-    conditions: Annotated[Conditions, Doc("Ready: the zone is served as its spec says.")] = ()
+    conditions: Annotated[
+        Conditions,
+        Doc(
+            "Ready: the zone is served as its spec says. AddressesHealthy, where there is a healthCheck: all addresses of "
+            "nodes pass it."
+        ),
+    ] = ()
 
 
 class Zone(Struct, frozen=True, kw_only=True, rename="camel"):
