@@ -14,6 +14,7 @@ import pytest
 from homing.effects.clock import SystemClock
 from homing.kube.kinds.zone import ClusterNames
 from homing.model.address import Address
+from homing.model.health import Health
 from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset
 from homing.operator import cluster_watch
@@ -32,7 +33,7 @@ class World:
     def __init__(self, server: FakeServer) -> None:
         self.server = server
         self.ready: list[Name] = []
-        self.failed: set[Address] = set()
+        self.health: dict[tuple[Name, Address], Health] = {}
         self.held: dict[tuple[Name, int], RRset] = {}
         self.watch: ClusterWatch
 
@@ -78,7 +79,7 @@ async def watching(readings: Mapping[Name, Reading] | None = None) -> AsyncGener
             chance=random.Random(1),
             changed=world.changed,
             ready=world.became,
-            healthy=lambda address: address not in world.failed,
+            health=lambda origin, address: world.health.get((origin, address), Health.HEALTHY),
         )
         task = asyncio.create_task(watch.run())
         try:
@@ -137,14 +138,15 @@ async def test_addresses_that_fail_a_check_are_left_out() -> None:
     """From the beginning, and when the check says so; it is known which addresses are worth one."""
     one, two = ip_address("192.0.2.1"), ip_address("192.0.2.2")
     async with watching({}) as world:
-        world.failed.add(one)
+        world.health[ZONE, one] = Health.FAILING
         world.node("n1", str(one))
         world.node("n2", str(two))
         world.watch.want({ZONE: Reading(ZONE)})
         await eventually(lambda: world.ready)
         assert world.at() == {"192.0.2.2"}
-        assert world.watch.addresses() == {one, two}
-        world.failed.clear()
+        assert world.watch.addresses(ZONE) == {one, two}
+        assert world.watch.addresses_of("n2") == {two}
+        world.health.clear()
         world.watch.checked(one)
         assert world.at() == {"192.0.2.1", "192.0.2.2"}
 

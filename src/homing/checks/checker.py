@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Sequence
 from functools import partial
 
-from homing.checks.check import Target, checkable
+from homing.checks.check import Check, Target, checkable
 from homing.checks.health import Damping
 from homing.checks.judge import Judge, Way, way_of
 from homing.checks.metrics import CheckMetrics
@@ -64,6 +64,11 @@ class Checker:
         self._tasks: dict[Target, asyncio.Task[None]] = {}
         self._why: dict[Target, str] = {}
         """Why the last probe failed, for when a witness makes it count."""
+        self._reasons: dict[Target, str] = {}
+        """Why each target that is not healthy turned."""
+        self._possible: set[str] = set()
+        """Kinds of probes that were sent, whatever came of them."""
+        self._obstacles: dict[str, str] = {}
         self._left_out = 0
         self._told: set[str] = set()
         self._blind: set[Way] = set()
@@ -74,8 +79,16 @@ class Checker:
         return self._judge.health(target)
 
     def why(self, target: Target) -> str:
-        """Why the last probe of a target failed, for people; empty when it did not."""
-        return self._why.get(target, "")
+        """Why a target is not healthy, for people, as it was when it turned; empty where that is not known."""
+        return self._reasons.get(target, "")
+
+    def obstacle(self, check: Check) -> str:
+        """Why a check tells nothing of its targets, or of those of an IP version, for people; else empty."""
+        kind = check.probe.kind
+        if kind not in self._possible and kind in self._obstacles:
+            return self._obstacles[kind]
+        blind = " and ".join(f"IPv{version}" for version in (4, 6) if self._judge.is_blind((version, kind)))
+        return f"no address answers over {blind}, so the fault may be here" if blind else ""
 
     @property
     def unhealthy(self) -> Collection[Target]:
@@ -113,6 +126,7 @@ class Checker:
         for target in [target for target in self._tasks if target not in wanted]:
             self._tasks.pop(target).cancel()
             self._why.pop(target, None)
+            self._reasons.pop(target, None)
         for target in wanted:
             if target not in self._tasks:
                 task = asyncio.create_task(self._watch(target))
@@ -154,6 +168,7 @@ class Checker:
                 self._why[target] = outcome.why
                 turned = self._judge.failed(target, started, now)
         if outcome.result is not Result.IMPOSSIBLE:
+            self._possible.add(target.check.probe.kind)
             self._tell_sight(way_of(target))
         for other in turned:
             self._tell_turn(other, outcome.result)
@@ -162,15 +177,15 @@ class Checker:
     def _tell_turn(self, target: Target, last: Result) -> None:
         health = self._judge.health(target)
         about = {"address": str(target.address), "check": str(target.check.probe)}
+        self._reasons.pop(target, None)
         match health:
             case Health.FAILING:
+                why = self._reasons[target] = self._why.get(target, "")
                 _log.warning(
-                    "check failed, address left out where others pass",
-                    **about,
-                    failures=target.check.fall,
-                    why=self._why.get(target, ""),
+                    "check failed, address left out where others pass", **about, failures=target.check.fall, why=why
                 )
             case Health.DAMPED:
+                self._reasons[target] = "works again, and failed too often of late"
                 _log.info("check succeeds, address stays out for a while since it turned too often", **about)
             case Health.HEALTHY if last is not Result.SUCCESS:
                 _log.info("another checker found it failing, which cannot be seen from here: address answered", **about)
@@ -190,6 +205,7 @@ class Checker:
             _log.info("targets answer again", **about)
 
     def _tell_obstacle(self, target: Target, outcome: Outcome) -> None:
+        self._obstacles[target.check.probe.kind] = outcome.why
         told = f"{target.check.probe.kind} {outcome.why}"
         if told not in self._told and len(self._told) < _TOLD:
             self._told.add(told)

@@ -18,6 +18,7 @@ from homing.kube.objects import EndpointSlice, Key, Node, Service, key_of
 from homing.kube.resource import ENDPOINT_SLICES, NODES, SERVICES
 from homing.kube.watch import Mirror
 from homing.model.address import Address
+from homing.model.health import Health
 from homing.model.name import Name
 from homing.model.rrset import RRset
 from homing.operator.agent import site_of
@@ -38,14 +39,16 @@ class _Zone:
     reading: Reading
     records: ClusterRecords
     told: dict[tuple[str, Key], tuple[str, ...]] = field(default_factory=dict[tuple[str, Key], tuple[str, ...]])
+    worth: tuple[int, frozenset[Address]] = (-1, frozenset())
+    """The addresses worth a check, and the revision of the records that they are of."""
 
 
 class ClusterWatch:
     """Follows the cluster for the zones it is told of by ``want``.
 
     ``changed`` is told what changed in a zone that was ready; ``ready`` that one has become so: all nodes, Services and
-    slices have been seen, and the Sites where nodes follow them. ``healthy`` judges addresses; whoever knows better
-    later calls ``checked``.
+    slices have been seen, and the Sites where nodes follow them. ``health`` tells what a zone knows of an address;
+    whoever knows better later calls ``checked``.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class ClusterWatch:
         chance: random.Random,
         changed: Callable[[Name, Changes], None],
         ready: Callable[[Name], None],
-        healthy: Callable[[Address], bool] = lambda _: True,
+        health: Callable[[Name, Address], Health] = lambda _zone, _address: Health.HEALTHY,
     ) -> None:
         self.nodes = Mirror(client, NODES, clock=clock, chance=chance, on_change=self._node, guarded=True)
         self.services = Mirror(client, SERVICES, clock=clock, chance=chance, on_change=self._service, guarded=True)
@@ -65,7 +68,7 @@ class ClusterWatch:
         self._clock = clock
         self._changed = changed
         self._ready = ready
-        self._healthy = healthy
+        self._health = health
         self._wanted: dict[Name, Reading] = {}
         self._zones: dict[Name, _Zone] = {}
         self._news = asyncio.Event()
@@ -106,14 +109,20 @@ class ClusterWatch:
         """All that a zone that is ready holds of the cluster."""
         return list(self._zones[origin].records.rrsets())
 
-    def addresses(self) -> frozenset[Address]:
-        """The addresses of nodes that zones hold, or would if they were ready: those worth a check."""
-        return frozenset(address for zone in self._zones.values() for address in zone.records.addresses())
+    def addresses(self, origin: Name) -> frozenset[Address]:
+        """The addresses of nodes that a zone holds, or would if they were ready: those worth a check."""
+        zone = self._zones[origin]
+        if zone.worth[0] != zone.records.revision:
+            zone.worth = zone.records.revision, frozenset(zone.records.addresses())
+        return zone.worth[1]
+
+    def addresses_of(self, node: str) -> set[Address]:
+        """The addresses that zones know of a node."""
+        return {address for zone in self._zones.values() for address in zone.records.addresses_of(node)}
 
     def checked(self, address: Address) -> None:
-        """What ``healthy`` says of an address may be another thing than before."""
-        passes = self._healthy(address)
-        self._each(lambda zone: zone.records.checked(address, passes=passes))
+        """What ``health`` says of an address may be another thing than before."""
+        self._each(lambda zone: zone.records.checked(address, self._health(zone.reading.origin, address)))
 
     async def run(self) -> None:
         """Follow until cancelled, once a zone is wanted."""
@@ -162,8 +171,7 @@ class ClusterWatch:
         for service in self.services.values():
             self._take_service(zone, key_of(service), service)
         for address in records.addresses():
-            if not self._healthy(address):
-                records.checked(address, passes=False)
+            records.checked(address, self._health(origin, address))
 
     def _again(self) -> None:
         """Look at all nodes anew, since their Sites may be others."""

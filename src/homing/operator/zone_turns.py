@@ -5,37 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from msgspec.structs import replace
 
 from homing.dns.authority import Authority, Change
 from homing.dns.lookup import ROOT
-from homing.dns.transfers.follow import Standing
-from homing.dns.transfers.policy import ZonePolicy
 from homing.dns.transfers.tsig import Key
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
-from homing.errors import Conflict, KubeError, ModelError, NotFound, StoreError
+from homing.errors import KubeError, ModelError, StoreError
 from homing.kube.client import KubeClient
 from homing.kube.kinds import ZONES
-from homing.kube.kinds.zone import ClusterNames, Zone, ZoneSpec
+from homing.kube.kinds.site import Site
+from homing.kube.kinds.zone import Zone, ZoneSpec
 from homing.kube.objects import Key as ObjectKey
-from homing.kube.objects import ObjectReference
 from homing.kube.recorder import Recorder
 from homing.kube.watch import Mirror
-from homing.model.address import Address
+from homing.model.address import Address, parse_address
 from homing.model.name import Name, parse_name
 from homing.model.rrset import FAMILIES, RRset
 from homing.model.zone import serial_add, serial_gt
 from homing.operator.cluster_views import Reading
 from homing.operator.cluster_watch import ClusterWatch
-from homing.operator.conditions import condition, condition_data
 from homing.operator.entry import Unready
+from homing.operator.health import check_of
 from homing.operator.key_secrets import KeySecrets
-from homing.operator.own import reference
 from homing.operator.queue import Turns
-from homing.operator.zones import Follow, KeyPlace, follow_of, key_places, origin_of, records_of, status_of, template_of
+from homing.operator.zone_checks import MakeChecker, ZoneChecks
+from homing.operator.zone_report import AGAIN, ZoneReports
+from homing.operator.zone_state import House, Known, Start
+from homing.operator.zones import follow_of, key_places, origin_of, template_of
 from homing.providers.zone import ZoneProvider, ZoneTemplate
 
 log = get_logger("zones")
@@ -48,90 +48,6 @@ GATHER = 0.2
 
 FIRST_LOOK = 10.0
 """Seconds that a leader waits for nodes and Services before it serves the zones that need none."""
-
-AGAIN = 15.0
-"""Seconds after which what failed is tried again."""
-
-WAITS_FOR = 60.0
-"""Seconds until a Zone that cannot be served is looked at again, should the change that mends it go unseen."""
-
-SHOWN = 5
-"""Names of the cluster's that somebody else has, in one message."""
-
-STANDING = 5.0
-"""Seconds between two looks at how far secondaries are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """How a zone begins: whether what is served of it is what was served last, and the least serial.
-
-    ``is_followed``: it is what another leader served, but for its last moments.
-    """
-
-    is_last: bool
-    least: int | None
-    is_followed: bool = False
-
-
-class House(Protocol):
-    """The server that the zones are served by."""
-
-    def is_taken(self, origin: Name) -> bool:
-        """Whether the server has this zone from elsewhere."""
-        ...
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether nobody else led since this server did."""
-        ...
-
-    async def start(self, origin: Name) -> Start:
-        """How a zone begins that the cluster says nothing more of."""
-        ...
-
-    async def follow(self, zones: Mapping[Name, ZonePolicy], keys: Collection[Key]) -> None:
-        """From now on these follow."""
-        ...
-
-    def standings(self) -> list[Standing]:
-        """How far the secondaries are."""
-        ...
-
-    @property
-    def has_catalog(self) -> bool:
-        """Whether a catalog zone is served."""
-        ...
-
-    async def happened(self, origin: Name, detail: str) -> None:
-        """Something for the history."""
-        ...
-
-    async def remember(self, zones: Mapping[Name, ZoneSpec]) -> None:
-        """These zones are served now, and at the next start too."""
-        ...
-
-    def published(self, origin: Name) -> Collection[Name] | None:
-        """The names of Domains in a zone with names of the cluster that was served last, if that is known."""
-        ...
-
-
-@dataclass(slots=True)
-class _Known:
-    """What is known of a Zone between two turns."""
-
-    origin: Name
-    uid: str
-    spec: ZoneSpec | None = None
-    """By which it is served."""
-    template: ZoneTemplate | None = None
-    follow: Follow = field(default_factory=Follow)
-    places: dict[Name, KeyPlace] = field(default_factory=dict[Name, KeyPlace])
-    """Where its keys come from."""
-    told: tuple[str, str] = ("", "")
-    hidden: dict[Name, str] = field(default_factory=dict[Name, str])
-    """Names of the cluster's that somebody else has, as they were told."""
-    status: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class ZoneTurns:
@@ -150,34 +66,37 @@ class ZoneTurns:
         clock: Clock,
         chance: random.Random,
         on_fault: Callable[[str], None] = lambda _: None,
-        healthy: Callable[[Address], bool] = lambda _: True,
+        checker: MakeChecker,
+        node: str,
+        sites: Callable[[], Iterable[Site]],
     ) -> None:
         """``held`` gives what Domains hold in a zone by their statuses, ``changed`` is told of a zone that changed.
 
-        ``healthy`` judges the addresses of nodes; see ``cluster.checked``.
+        ``checker``, ``node`` and ``sites`` are for health checks, see ``ZoneChecks``.
         """
         self.turns: Turns[str] = Turns(self._turn, clock=clock, chance=chance, on_fault=on_fault)
         self._client = client
         self._provider = provider
         self._authority = authority
         self._house = house
-        self._recorder = recorder
         self._held = held
         self._changed = changed
         self._clock = clock
         self._seen = Mirror(client, ZONES, clock=clock, chance=chance, on_change=self._object_changed)
         self._secrets = KeySecrets(client, clock=clock, chance=chance, changed=self._secret_changed)
+        self.checks = ZoneChecks(checker, node=node, sites=sites, turned=self._to_tell, clock=clock)
         self.cluster = ClusterWatch(
             client,
             clock=clock,
             chance=chance,
             changed=provider.follow,
             ready=self._cluster_ready,
-            healthy=healthy,
+            health=self.checks.health,
         )
+        self._reports = ZoneReports(client, provider, authority, house, recorder, self.checks.checked, clock)
         self._readings: dict[Name, Reading] = {}
         self._cluster_news = asyncio.Event()
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Known] = {}
         self._remembered: dict[Name, ZoneSpec] = {}
         self._began = False
 
@@ -188,6 +107,7 @@ class ZoneTurns:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._seen.run())
                 group.create_task(self.cluster.run())
+                group.create_task(self.checks.run(self.cluster))
         finally:
             unlisten()
             await self._secrets.aclose()
@@ -220,8 +140,9 @@ class ZoneTurns:
         for zone in self._seen.values():
             with contextlib.suppress(Unready):
                 origin = origin_of(zone.spec)
-                if zone.spec.cluster is not None and self._holder(origin) == zone.metadata.name:
-                    self._readings[origin] = Reading(origin, zone.spec.cluster)
+                if self._holder(origin) == zone.metadata.name and (reading := reading_of(zone.spec)) is not None:
+                    self._want_check(zone, origin)
+                    self._readings[origin] = reading
         self.cluster.want(self._readings)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LOOK):
@@ -254,7 +175,7 @@ class ZoneTurns:
         except KubeError as error:
             log.warning("turn put off", zone=name, reason=str(error))
             return AGAIN
-        return await self._report(found, problem)
+        return await self._reports.report(found, self._known.get(name), problem)
 
     async def _serve(self, found: Zone) -> None:
         """Serve a Zone as it says. Raises Unready, and then what was served stays."""
@@ -267,18 +188,19 @@ class ZoneTurns:
         if known is None:
             if self._house.is_taken(origin):
                 raise Unready("Conflict", f"a zone file of {origin.text} is served; remove one of the two")
-            known = self._known[name] = _Known(origin, found.metadata.uid)
+            known = self._known[name] = Known(origin, found.metadata.uid)
             self._authority.replace((), (), () if self._authority.zone(origin) else (origin,))
         await self._follow(name, known, spec)
-        self._want(origin, Reading(origin, spec.cluster) if spec.cluster is not None else None)
-        if spec.cluster is not None and not self.cluster.is_ready(origin):
+        self._want_check(found, origin)
+        reads = reading_of(spec)
+        self._want(origin, reads)
+        if reads is not None and not self.cluster.is_ready(origin):
             told = "nodes, Services and EndpointSlices have not all been seen yet; what was served last stays"
             raise Unready("ClusterUnseen", told)
         if spec == known.spec:
             return
         template = await asyncio.to_thread(template_of, spec)
-        before, reads = known.template, spec.cluster
-        read = known.spec.cluster if known.spec is not None else None
+        before, read = known.template, reading_of(known.spec) if known.spec is not None else None
         # A term before this one may have left names of the cluster that the Zone says nothing of any more.
         left = before is None and self._provider.published(origin) is not None
         follow = reads != read or left
@@ -292,16 +214,17 @@ class ZoneTurns:
         known.template, known.spec = template, spec
         if template != before or cluster is not None:
             self._changed(origin)
-            await self._say(found, origin)
+            await self._reports.served(found, origin)
         await self._remember()
 
-    async def _say(self, found: Zone, origin: Name) -> None:
-        served = self._authority.zone(origin)
-        assert served is not None  # noqa: S101 - just now
-        told = f"{origin.text} is served with serial {served.serial} and {records_of(served)} records"
-        log.info("zone served", zone=origin.text, serial=served.serial, records=records_of(served))
-        self._recorder.event(_reference(found), "Normal", "Served", told, "Serve")
-        await self._house.happened(origin, f"Zone {found.metadata.name}: serial {served.serial}")
+    def _want_check(self, found: Zone, origin: Name) -> None:
+        """Have the addresses of a zone checked as its Zone asks; what the last leader found counts at first."""
+        asked = found.spec.cluster.health_check if found.spec.cluster is not None else None
+        try:
+            check = check_of(asked) if asked is not None else None
+        except ModelError as error:
+            raise Unready("InvalidSpec", f"healthCheck: {error}") from None
+        self.checks.want(origin, check, _addresses(found.status.unhealthy_addresses))
 
     def _want(self, origin: Name, reading: Reading | None) -> None:
         """Have the cluster followed for a zone, or not any more."""
@@ -312,7 +235,7 @@ class ZoneTurns:
                 self._readings[origin] = reading
             self.cluster.want(self._readings)
 
-    def _last(self, origin: Name, reads: ClusterNames | None) -> list[RRset] | None:
+    def _last(self, origin: Name, reads: Reading | None) -> list[RRset] | None:
         """What Domains hold in a zone that is served as it was last; None for all that is not fixed."""
         names, served = self._house.published(origin), self._authority.zone(origin)
         if names is None:
@@ -371,7 +294,7 @@ class ZoneTurns:
                     rivals.append((meta.creation_timestamp or "", meta.uid, meta.name))
         return min(rivals)[2] if rivals else ""
 
-    async def _follow(self, name: str, known: _Known, spec: ZoneSpec) -> None:
+    async def _follow(self, name: str, known: Known, spec: ZoneSpec) -> None:
         """Have its secondaries follow it, as far as their keys are known."""
         places = key_places(spec)
         known.places = {parse_name(item.name): place for item, place in zip(spec.tsig_keys, places, strict=True)}
@@ -403,6 +326,7 @@ class ZoneTurns:
         """A Zone is gone, or another one has its name; one that waited for its place has its turn."""
         known = self._known.pop(name)
         self._want(known.origin, None)
+        self.checks.want(known.origin, None)
         await self._apply_follow()
         await self._withdraw(known.origin)
         await self._remember()
@@ -421,58 +345,6 @@ class ZoneTurns:
         if self._began and zones != self._remembered:
             self._remembered = zones
             await self._house.remember(zones)
-
-    async def _report(self, found: Zone, problem: Unready | None) -> float | None:
-        name, known = found.metadata.name, self._known.get(found.metadata.name)
-        problem = problem or (known.follow.problem if known is not None else None)
-        served = self._authority.zone(known.origin) if known is not None else None
-        unlisted = found.spec.catalog and not self._house.has_catalog
-        message = "not listed in a catalog: start homing dns with --catalog NAME" if unlisted else ""
-        hidden = self._hidden(found, known)
-        reason, message = (problem.reason, str(problem)) if problem is not None else ("Served", message or hidden)
-        ready = condition(
-            found.status.conditions, "Ready", problem is None, reason, message,
-            at=self._clock.time(), generation=found.metadata.generation,
-        )  # fmt: skip
-        standings = [item for item in self._house.standings() if known is not None and item.origin == known.origin]
-        status = status_of(found, served, standings, [condition_data(ready)])
-        self._tell(found, known, problem)
-        wait = WAITS_FOR if problem is not None else STANDING if standings else None
-        if known is not None and status == known.status:
-            return wait
-        body = {"metadata": {"uid": found.metadata.uid}, "status": status}
-        try:
-            await self._client.patch(ZONES, name, body, sub="status")
-        except (NotFound, Conflict):
-            return None  # it is gone, or another one of its name
-        except KubeError as error:
-            log.warning("status not written, trying again", zone=name, reason=str(error))
-            return AGAIN
-        if known is not None:
-            known.status = status
-        return wait
-
-    def _tell(self, found: Zone, known: _Known | None, problem: Unready | None) -> None:
-        """An event for what is wrong, when it became so."""
-        told = (problem.reason, str(problem)) if problem is not None else ("", "")
-        if (known is None or known.told != told) and problem is not None:
-            log.warning("zone not as it should be", zone=found.metadata.name, reason=str(problem))
-            self._recorder.event(_reference(found), "Warning", *told, "Serve")
-        if known is not None:
-            known.told = told
-
-    def _hidden(self, found: Zone, known: _Known | None) -> str:
-        """Names of the cluster's that somebody else has, in a sentence; an event when they became others."""
-        hidden: Mapping[Name, str] = self._provider.hidden(known.origin) if known is not None else {}
-        some = [f"{name.text} ({why})" for name, why in sorted(hidden.items())[:SHOWN]]
-        more = f" and {len(hidden) - SHOWN} more" if len(hidden) > SHOWN else ""
-        told = f"names that areas, Services or nodes do not have: {', '.join(some)}{more}" if hidden else ""
-        if known is not None and known.hidden != hidden:
-            known.hidden = dict(hidden)
-            if told:
-                log.warning("names of the cluster are taken", zone=found.metadata.name, names=some, count=len(hidden))
-                self._recorder.event(_reference(found), "Warning", "NameTaken", told, "Serve")
-        return told
 
     def _want_secrets(self) -> None:
         places = {place[:2] for zone in self._seen.values() for place in key_places(zone.spec)}
@@ -498,10 +370,23 @@ class ZoneTurns:
 
     def _served(self, change: Change) -> None:
         """A version is served: its status follows soon."""
+        self._to_tell(change.origin)
+
+    def _to_tell(self, origin: Name) -> None:
+        """There is something to tell of a zone."""
         for name, known in self._known.items():
-            if known.origin == change.origin:
+            if known.origin == origin:
                 self.turns.wake(name, GATHER)
 
 
-def _reference(found: Zone) -> ObjectReference:
-    return reference(ZONES.kind, ZONES.api_version, found.metadata)
+def reading_of(spec: ZoneSpec) -> Reading | None:
+    """How a zone reads the cluster, whatever it checks; None when it does not."""
+    if spec.cluster is None:
+        return None
+    return Reading(parse_name(spec.origin), replace(spec.cluster, health_check=None))
+
+
+def _addresses(texts: Iterable[str]) -> Iterator[Address]:
+    for text in texts:
+        with contextlib.suppress(ModelError):  # anybody may have written that
+            yield parse_address(text)

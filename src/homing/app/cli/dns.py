@@ -123,6 +123,10 @@ class _Group(click.Group):
     "--advertise", envvar=["HOMING_ADVERTISE", "POD_IP"], metavar="ADDRESS[:PORT]", default="",
     help="Where other replicas reach this one.  [default: the address towards the API server]",
 )  # fmt: skip
+@click.option(
+    "--node-name", envvar=["HOMING_NODE_NAME", "NODE_NAME"], metavar="NAME", default="",
+    help="The node this runs on, whose Site is not checked; - for none.  [default: the host name]",
+)  # fmt: skip
 @node_zone_options
 @_state_option
 @click.option(
@@ -156,6 +160,7 @@ def dns_command(
     identity: str,
     lease_duration: float | None,
     advertise: str,
+    node_name: str,
     nodes: dict[str, Any] | None,
     state: Path | None,
     log_level: str,
@@ -228,6 +233,7 @@ def dns_command(
             "identity": identity,
             "lease_duration": lease_duration,
             "advertise": advertise,
+            "node_name": node_name,
         }
         settings = load_settings(None, {key: value for key, value in given.items() if value})
         if nodes is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import NoReturn
@@ -23,6 +24,7 @@ from homing.app.cluster.replicas import Replicas
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.secondaries import ReadPolicy
 from homing.app.transfers import Transfers
+from homing.checks import Checker, CheckMetrics, NetworkProbe
 from homing.dns.authority import Authority, Change
 from homing.dns.lookup import ROOT
 from homing.dns.transfers.follow import Standing
@@ -36,11 +38,13 @@ from homing.kube.client import KubeClient
 from homing.kube.credentials import Credentials
 from homing.kube.kinds.zone import ZoneSpec
 from homing.kube.lease import Election, Leadership
+from homing.model.address import Address
 from homing.model.name import Name, parse_name
 from homing.model.zone import serial_add, serial_gt
 from homing.operator.entry import Unready
 from homing.operator.runtime import LEASE_DURATION, Options, Term
-from homing.operator.zone_turns import HANDOVER, Start, ZoneTurns
+from homing.operator.zone_state import Start
+from homing.operator.zone_turns import HANDOVER, ZoneTurns
 from homing.operator.zones import follow_of, template_of
 from homing.providers.zone import ZoneProvider, ZoneTemplate
 from homing.store import Event, Store
@@ -76,6 +80,7 @@ class ClusterZones:
         self._chance = random.SystemRandom()
         self._metrics = Metrics(__version__)
         self._counted = ClusterMetrics(self._metrics)
+        self._checks = CheckMetrics(self._metrics.registry)
         self._zones: dict[Name, ZoneSpec] = {}
         self._published: dict[Name, Collection[Name]] = {}
         self._policies: Mapping[Name, ZonePolicy] = {}
@@ -336,6 +341,9 @@ class ClusterZones:
             clock=self._clock,
             chance=self._chance,
             on_fault=lambda _: self._metrics.faults.labels("zone").inc(),
+            checker=self._checker,
+            node=settings.node_name or socket.gethostname(),
+            sites=term.world.sites.values,
         )
         self._check, self._term, self._turns = leadership.check, term, zones
         try:
@@ -356,6 +364,9 @@ class ClusterZones:
             self._transfers.makes_catalog = False
             await self._replicas.end()
             log.info("not leading any more, serving what is known", identity=leadership.identity)
+
+    def _checker(self, changed: Callable[[Address], None]) -> Checker:
+        return Checker(NetworkProbe(), changed, clock=self._clock, chance=self._chance, metrics=self._checks)
 
     async def _save(self, change: Change) -> None:
         """A version counts while this replica leads, and when it is on disk."""

@@ -310,8 +310,8 @@ class ZoneStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     conditions: Annotated[
         Conditions,
         Doc(
-            "Ready: the zone is served as its spec says. AddressesHealthy, where there is a healthCheck: all addresses of "
-            "nodes pass it."
+            "Ready: the zone is served as its spec says. AddressesHealthy, where there is a healthCheck: all addresses "
+            "pass it."
         ),
     ] = ()
 
