@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from homing.__main__ import main
+from homing.app.cli import main
 from homing.checks import Checker
 
 if __name__ == "__main__":

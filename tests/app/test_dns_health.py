@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.app import test_dns_cluster, test_dns_nodes
+from tests.app import test_dns_cluster
 from tests.app.test_dns_cluster import LEASE, ZONES, described, holds, view
-from tests.app.test_dns_command import Server
-from tests.app.test_dns_nodes import LB, DropIn, Farm, live
+from tests.app.test_dns_command import history
+from tests.app.test_dns_nodes import Farm
 from tests.app.test_dns_replicas import metric
 from tests.cluster.fixtures import Cluster
 from tests.operator.running import SITES
@@ -120,3 +120,62 @@ def test_a_dead_router_leaves_the_answer_and_comes_back(farm: Farm, routers: Rou
         until(lambda: farm.condition(ZONES, "a.test", "AddressesHealthy").get("status") == "True", 5, "the condition")
         until(lambda: "AddressHealthy" in described(farm, "a.test"), 5, "the event")
         assert server.values(f"{home}.b.test") == {at(1), at(2)}
+    rows = [detail for kind, name, detail in history(farm.folder) if (kind, name) == ("zone", "a.test")]
+    assert f"check failed, left out where others pass: {at(1)} (connection refused or cut)" in rows
+    assert f"answered again: {at(1)}" in rows
+
+
+def test_the_own_site_is_not_checked(farm: Farm, routers: Routers) -> None:
+    """Its address stays, whatever hairpin NAT makes of a probe; others are checked. Where it is not known which node this
+    is, that is told, and no Site is checked; outside of the cluster all are."""
+    home, cloud, site = farm.area("home"), farm.area("cloud"), farm.namespace
+    routers.up(2, 3)
+    farm.address(site, at(1))
+    farm.patch(SITES, site, {"spec": {"nodeSelector": {"site": site}}})
+    here = farm.node("n1", ips="auto", labels={"site": site})
+    farm.node("n2", ips=at(2))
+    farm.node("n3", "cloud", ips=at(3))
+    farm.farm("a.test", healthCheck=check(routers.port))
+    with farm.serving("--node-name", here) as server:
+        holds(server, f"{home}.a.test", at(1), at(2))
+        until(lambda: metric(server, "homing_check_targets") == 2, 5, "the targets")
+        routers.dead(2)
+        holds(server, f"{home}.a.test", at(1), seconds=SECONDS)
+        assert server.values(f"{cloud}.a.test") == {at(3)}
+        until(lambda: farm.status(ZONES, "a.test").get("unhealthyAddresses") == [at(2)], 5, "the status")
+    with farm.serving("--node-name", "elsewhere") as server:
+        until(lambda: "no such node: addresses of Sites are not checked" in server.log, 10, "the warning")
+        assert server.values(f"{home}.a.test") == {at(1)}
+        routers.up(2)
+        holds(server, f"{home}.a.test", at(1), at(2), seconds=SECONDS)
+    with farm.serving("--node-name", "-") as server:
+        holds(server, f"{home}.a.test", at(2), seconds=SECONDS + LEASE)
+
+
+def test_the_next_leader_goes_on_without_a_dead_router(farm: Farm, routers: Routers) -> None:
+    """It begins with what the status tells: at no time is the dead address answered, and it comes back as it does."""
+    home = farm.area("home")
+    routers.up(1, 2, 3)
+    for host in (1, 2, 3):
+        farm.node(f"n{host}", ips=at(host))
+    farm.farm("a.test", healthCheck=check(routers.port))
+    with farm.serving("--identity", "one", state="one") as one:
+        holds(one, f"{home}.a.test", at(1), at(2), at(3))
+        until(lambda: view(one) == "live", 15, "a live view")
+        with farm.serving("--identity", "two", state="two") as two:
+            holds(two, f"{home}.a.test", at(1), at(2), at(3))
+            routers.dead(1)
+            holds(two, f"{home}.a.test", at(2), at(3), seconds=SECONDS)
+            until(lambda: farm.status(ZONES, "a.test").get("unhealthyAddresses") == [at(1)], 5, "the status")
+            one.stop()
+            answers = set[frozenset[str]]()
+
+            def probes() -> float:
+                answers.add(frozenset(two.values(f"{home}.a.test")))
+                return metric(two, 'homing_check_probes_total{kind="tcp",result="refused"}')
+
+            until(lambda: probes() >= 4, LEASE + 2 * SECONDS, "four failures found by the next leader")
+            assert answers == {frozenset((at(2), at(3)))}
+            assert metric(two, "homing_check_unhealthy") == 1
+            routers.up(1)
+            holds(two, f"{home}.a.test", at(1), at(2), at(3), seconds=SECONDS)

@@ -67,9 +67,9 @@ def leader(house: House) -> str:
 
 
 def metric(server: Server, name: str) -> float:
-    """The value of a metric, named with its labels."""
+    """The value of a metric, named with its labels; 0 where nothing was counted."""
     lines = get(f"{server.web}/metrics")[1].splitlines()
-    return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+    return float(next((line for line in lines if line.startswith(f"{name} ")), f"{name} 0").split()[1])
 
 
 def is_live(server: Server) -> None:
