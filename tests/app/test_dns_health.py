@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.app import test_dns_cluster
+from tests.app import test_dns_cluster, test_dns_nodes
+from tests.app.running import run
 from tests.app.test_dns_cluster import LEASE, ZONES, described, holds, view
 from tests.app.test_dns_command import history
-from tests.app.test_dns_nodes import Farm
+from tests.app.test_dns_nodes import LB, MANDATORY, DropIn, Farm
 from tests.app.test_dns_replicas import metric
 from tests.cluster.fixtures import Cluster
 from tests.operator.running import SITES
@@ -126,8 +127,8 @@ def test_a_dead_router_leaves_the_answer_and_comes_back(farm: Farm, routers: Rou
 
 
 def test_the_own_site_is_not_checked(farm: Farm, routers: Routers) -> None:
-    """Its address stays, whatever hairpin NAT makes of a probe; others are checked. Where it is not known which node this
-    is, that is told, and no Site is checked; outside of the cluster all are."""
+    """Its address stays, whatever hairpin NAT makes of a probe; others are checked. Where it is not known which node
+    this is, that is told, and no Site is checked; outside of the cluster all are."""
     home, cloud, site = farm.area("home"), farm.area("cloud"), farm.namespace
     routers.up(2, 3)
     farm.address(site, at(1))
@@ -179,3 +180,37 @@ def test_the_next_leader_goes_on_without_a_dead_router(farm: Farm, routers: Rout
             assert metric(two, "homing_check_unhealthy") == 1
             routers.up(1)
             holds(two, f"{home}.a.test", at(1), at(2), at(3), seconds=SECONDS)
+
+
+def test_a_flag_checks_the_zone_of_the_drop_in(
+    cluster: Cluster, tmp_path: Path, routers: Routers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the rights of the Go node DNS; the addresses of the own node are not checked."""
+    monkeypatch.setattr(test_dns_nodes, "HOMING", CHECKING)
+    drop = DropIn(cluster, tmp_path)
+    with contextlib.ExitStack() as stack:
+        stack.callback(drop.end)
+        home = f"{drop.area('home')}.{LB}"
+        routers.up(2)
+        here = drop.node("n1", ips=at(1))
+        drop.node("n2", ips=at(2))
+        drop.node("n3", ips=at(3))
+        with drop.replica("--health-check", f"tcp:{routers.port}", "--node-name", here) as server:
+            holds(server, home, at(1), at(2), at(3))
+            holds(server, home, at(1), at(2), seconds=3 * SECONDS)
+            assert metric(server, "homing_check_unhealthy") == 1
+            assert metric(server, "homing_check_targets") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([*MANDATORY, "--health-check", "ping"], "write tcp:443, http:80/healthz, https:443/healthz or icmp"),
+        (["--kubernetes", "--health-check", "icmp"], "a kind Zone says it in spec.cluster.healthCheck"),
+    ],
+)
+def test_a_flag_that_says_no_check_is_refused(tmp_path: Path, words: list[str], told: str) -> None:
+    """With what to write."""
+    done = run("dns", *words, home=tmp_path)
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.split())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.checks import Check, Damping, Http, Icmp, Target, Tcp
+from homing.checks import Check, Damping, Http, Icmp, Target, Tcp, parse_probe
 from homing.checks.check import Probe, checkable
 from homing.checks.health import State
 from homing.errors import ModelError
@@ -163,3 +163,27 @@ def test_probes_are_not_aimed_at_this_machine_or_its_link(address: str, wanted: 
 def test_a_target_is_told_by_address_and_probe(probe: Probe, text: str) -> None:
     """As in the log."""
     assert str(Target(ip_address("192.0.2.1"), Check(probe))) == f"192.0.2.1 ({text})"
+
+
+@pytest.mark.parametrize(
+    ("text", "probe"),
+    [
+        ("tcp:443", Tcp(443)),
+        ("http:80", Http(80)),
+        ("http:8080/healthz", Http(8080, "/healthz")),
+        ("https:443/a/b", Http(443, "/a/b", tls=True)),
+        ("icmp", Icmp()),
+    ],
+)
+def test_a_probe_can_be_said_in_a_word(text: str, probe: Probe) -> None:
+    """As a flag gives it."""
+    assert parse_probe(text) == probe
+
+
+@pytest.mark.parametrize(
+    "text", ["", "tcp", "tcp:", "tcp:443/", "tcp:0", "tcp:65536", "icmp:1", "http:80/?a", "udp:53"]
+)
+def test_what_says_no_probe_is_refused(text: str) -> None:
+    """With what to write."""
+    with pytest.raises(ModelError, match="write"):
+        parse_probe(text)

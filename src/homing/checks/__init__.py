@@ -6,7 +6,7 @@ the kinds of Kubernetes; who asks for a check makes ``Target`` values and is tol
 Pure, without I/O: ``check``, ``health``, ``judge``. What answers go by is ``model.health.answered``.
 """
 
-from homing.checks.check import Check, Http, Icmp, Probe, Target, Tcp
+from homing.checks.check import Check, Http, Icmp, Probe, Target, Tcp, parse_probe
 from homing.checks.checker import Checker
 from homing.checks.health import Damping
 from homing.checks.metrics import CheckMetrics
@@ -25,4 +25,5 @@ __all__ = [
     "Result",
     "Target",
     "Tcp",
+    "parse_probe",
 ]

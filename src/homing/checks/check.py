@@ -88,6 +88,20 @@ class Icmp:
 
 Probe = Tcp | Http | Icmp
 
+_PROBE = re.compile(r"(?P<kind>tcp|https?):(?P<port>[0-9]{1,5})(?P<path>/.*)?|icmp")
+
+
+def parse_probe(text: str) -> Probe:
+    """A probe as ``tcp:443``, ``http:80/path``, ``https:443`` or ``icmp`` says it. Raises ModelError."""
+    match = _PROBE.fullmatch(text)
+    if match is None or (match["kind"] == "tcp" and match["path"]):
+        raise ModelError(f"{text[:80]!r} is no check: write tcp:443, http:80/healthz, https:443/healthz or icmp")
+    if match["kind"] is None:
+        return Icmp()
+    port = int(match["port"])
+    return Tcp(port) if match["kind"] == "tcp" else Http(port, match["path"] or "/", tls=match["kind"] == "https")
+
+
 KINDS = ("tcp", "http", "https", "icmp")
 
 

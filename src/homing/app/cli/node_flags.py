@@ -43,13 +43,17 @@ _OPTIONS = (
         "--default-ips", default="none", show_default=True, type=click.Choice(["none", "auto"]),
         help="Addresses of nodes without that annotation.",
     ),
+    click.option(
+        "--health-check", default="", metavar="tcp:443|http:80/PATH|https:443/PATH|icmp",
+        help="Check the addresses; one that fails is left out where others pass.  [default: no checks]",
+    ),
     click.option("--leader-elect", is_flag=True, help="Accepted and not needed: every replica answers by itself."),
 )  # fmt: skip
 
 
 _KEYS = (
     "zone", "soa_ns", "soa_email", "ttl", "soa_refresh", "soa_retry", "soa_expire", "soa_ttl", "soa_neg_ttl",
-    "areas_annotation", "ips_annotation", "service_annotation", "default_ips",
+    "areas_annotation", "ips_annotation", "service_annotation", "default_ips", "health_check",
 )  # fmt: skip
 
 
@@ -64,6 +68,8 @@ def node_zone_options(function: Callable[..., Any]) -> Callable[..., Any]:
         missing = [flag for flag, text in mandatory.items() if not text]
         if missing and len(missing) < len(mandatory):
             raise click.UsageError(f"a zone of nodes needs {' and '.join(missing)} too")
+        if missing and flags["health_check"]:
+            raise click.UsageError("--health-check is of --zone; a kind Zone says it in spec.cluster.healthCheck")
         return function(*args, nodes=None if missing else flags, **given)
 
     for option in reversed(_OPTIONS):

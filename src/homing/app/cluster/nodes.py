@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from homing.app.cluster.common import credentials_of, lasting
 from homing.app.cluster.metrics import ClusterMetrics, view_ages
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.transfers import Transfers
+from homing.checks import Check, Checker, CheckMetrics, NetworkProbe, parse_probe
 from homing.dns.authority import Authority
 from homing.dns.lookup import ROOT
 from homing.effects.clock import Clock, SystemClock
@@ -34,6 +36,7 @@ from homing.model.rrset import MAX_TTL
 from homing.model.zone import Soa, serial_add
 from homing.operator.cluster_views import Reading
 from homing.operator.cluster_watch import ClusterWatch
+from homing.operator.zone_checks import ZoneChecks
 from homing.providers.zone import ZoneProvider, ZoneTemplate, zone_template
 from homing.store import Store
 
@@ -63,6 +66,7 @@ class NodeFlags:
     ips_annotation: str = "k8s.pootis.network/node-ips"
     service_annotation: str = "k8s.pootis.network/dns"
     default_ips: str = "none"
+    health_check: str = ""
 
     def template(self) -> ZoneTemplate:
         """The zone but for what follows the cluster. Raises ConfigError."""
@@ -95,6 +99,13 @@ class NodeFlags:
             ttl_seconds=min(self.ttl, MAX_TTL),
         )
         return Reading(_name("--zone", self.zone), names)
+
+    def check(self) -> Check | None:
+        """How the addresses of nodes are checked, if at all. Raises ConfigError."""
+        try:
+            return Check(parse_probe(self.health_check)) if self.health_check else None
+        except ModelError as error:
+            raise ConfigError("--health-check", str(error), "leave it out for no checks") from None
 
 
 def _name(flag: str, text: str) -> Name:
@@ -131,12 +142,13 @@ class NodeZone:
 
     def __init__(self, flags: NodeFlags, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
         """Raises ConfigError for flags that say no zone."""
-        self._template, self._reading = flags.template(), flags.reading()
+        self._template, self._reading, self._check = flags.template(), flags.reading(), flags.check()
         self._settings = settings
         self._clock = clock or SystemClock()
         self._chance = random.SystemRandom()
         self._metrics = Metrics(__version__)
         self._counted = ClusterMetrics(self._metrics)
+        self._checks = CheckMetrics(self._metrics.registry)
         self._watch: ClusterWatch | None = None
         self._ready = asyncio.Event()
         self._seen = False
@@ -203,16 +215,27 @@ class NodeZone:
 
     async def _follow(self, client: KubeClient) -> None:
         self._ready.clear()
+        checks = ZoneChecks(
+            self._checker,
+            node=self._settings.node_name or socket.gethostname(),
+            sites=lambda: self._watch.sites.values() if self._watch is not None else (),
+            turned=lambda _: None,
+            clock=self._clock,
+        )
+        checks.want(self.origin, self._check)
         watch = self._watch = ClusterWatch(
             client,
             clock=self._clock,
             chance=self._chance,
             changed=self._provider.follow,
             ready=lambda _: self._ready.set(),
+            health=checks.health,
         )
         watch.want({self.origin: self._reading})
         async with asyncio.TaskGroup() as group:
             group.create_task(watch.run())
+            if self._check is not None:
+                group.create_task(checks.run(watch))
             await self._ready.wait()
             while not await self._publish(watch):
                 await self._clock.sleep(AGAIN)
@@ -220,6 +243,9 @@ class NodeZone:
                 self._seen = True
                 self._authority.replace((), (ROOT,))
             self._say()
+
+    def _checker(self, changed: Callable[[Address], None]) -> Checker:
+        return Checker(NetworkProbe(), changed, clock=self._clock, chance=self._chance, metrics=self._checks)
 
     async def _publish(self, watch: ClusterWatch) -> bool:
         """Serve all that is known of the cluster."""
@@ -264,8 +290,8 @@ class _Counted(Collector):
         self._age = age
 
     def collect(self) -> Iterator[Metric]:
-        """The view's age, and how the API server answers."""
+        """The view's age, how the API server answers, and what is checked."""
         yield view_ages({self._zone: self._age()})
         for metric in self._metrics.registry.collect():
-            if metric.name == "homing_kubernetes_request_duration_seconds":
+            if metric.name.startswith(("homing_kubernetes_request_duration_seconds", "homing_check_")):
                 yield metric
