@@ -14,6 +14,7 @@ from homing.app.cluster.dns import _Counted
 from homing.app.dns.figures import NO_ZONE, SHOWN, SecondaryFigures, build_figures, secondary_figures
 from homing.app.dns.report import figures_text
 from homing.app.dns_metrics import MAX_ZONES, DnsCollector, TransferCollector, exposition
+from homing.checks import CheckMetrics
 from homing.dns.authority import Authority
 from homing.dns.message import Rcode
 from homing.dns.stats import Event, Seen, Stats, Transport
@@ -129,6 +130,9 @@ def test_the_documentation_lists_every_metric() -> None:
     metrics = Metrics("0")
     in_a_cluster = {item.name for item in _Counted(metrics, lambda: True, dict).collect()}
     told |= in_a_cluster - {item.name for item in metrics.registry.collect()}  # which docs/kubernetes.md lists
+    checks = CollectorRegistry()
+    CheckMetrics(checks)
+    told |= {f"{item.name}_total" if item.type == "counter" else item.name for item in checks.collect()}
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert told == set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
 

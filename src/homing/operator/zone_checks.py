@@ -87,6 +87,7 @@ class ZoneChecks:
         if check is None:
             self._checks.pop(origin, None)
             self._believed.pop(origin, None)
+            self._told.pop(origin, None)
             return
         if origin not in self._checks:
             self._believed[origin] = frozenset(failing)

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
@@ -148,7 +149,8 @@ class NodeZone:
         self._chance = random.SystemRandom()
         self._metrics = Metrics(__version__)
         self._counted = ClusterMetrics(self._metrics)
-        self._checks = CheckMetrics(self._metrics.registry)
+        # Not shown where nothing is checked: beside Zones of the cluster theirs are.
+        self._checks = CheckMetrics(self._metrics.registry if self._check is not None else CollectorRegistry())
         self._watch: ClusterWatch | None = None
         self._ready = asyncio.Event()
         self._seen = False
