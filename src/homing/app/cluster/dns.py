@@ -9,17 +9,16 @@ import asyncio
 import contextlib
 import random
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import NoReturn
 
-import msgspec
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from homing import __version__
 from homing.app.cluster.common import credentials_of, history_of, lasting
-from homing.app.cluster.metrics import ClusterMetrics, view_ages
+from homing.app.cluster.kept import Kept, templates
+from homing.app.cluster.metrics import ClusterMetrics, ZonesCollector
 from homing.app.cluster.replicas import Replicas
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.secondaries import ReadPolicy
@@ -39,14 +38,14 @@ from homing.kube.credentials import Credentials
 from homing.kube.kinds.zone import ZoneSpec
 from homing.kube.lease import Election, Leadership
 from homing.model.address import Address
-from homing.model.name import Name, parse_name
+from homing.model.name import Name
 from homing.model.zone import serial_add, serial_gt
 from homing.operator.entry import Unready
 from homing.operator.runtime import LEASE_DURATION, Options, Term
 from homing.operator.zone_state import Start
 from homing.operator.zone_turns import HANDOVER, ZoneTurns
-from homing.operator.zones import follow_of, template_of
-from homing.providers.zone import ZoneProvider, ZoneTemplate
+from homing.operator.zones import follow_of
+from homing.providers.zone import ZoneProvider
 from homing.store import Event, Store
 from homing.turn.memory import Memory
 
@@ -55,16 +54,7 @@ log = get_logger("cluster")
 LEASE = "homing-dns"
 """The Lease of the DNS leader."""
 
-DOCUMENT = "cluster-zones"
-"""The store's key of the Zones that are served."""
-
-PUBLISHED = "cluster-published"
-"""The store's key of the names of Domains in zones that hold names of the cluster too."""
-
 SOURCE = "cluster"
-
-TERM = "cluster-term"
-"""The store's key of the number of the leadership in which this replica led last."""
 
 STALLED = 60.0
 """Seconds without a look at a queue after which the loop counts as stuck."""
@@ -82,7 +72,6 @@ class ClusterZones:
         self._counted = ClusterMetrics(self._metrics)
         self._checks = CheckMetrics(self._metrics.registry)
         self._zones: dict[Name, ZoneSpec] = {}
-        self._published: dict[Name, Collection[Name]] = {}
         self._policies: Mapping[Name, ZonePolicy] = {}
         self._keys: Collection[Key] = ()
         self._files: frozenset[Name] = frozenset()
@@ -94,11 +83,11 @@ class ClusterZones:
         self._was_seen = False
         self._current_at = self._clock.monotonic()
         self._goes_on = False
-        self._last_term: int | None = None
         self._unnumbered: set[Name] = set()
         """Zones that another replica numbered last, and this one not yet."""
         self._authority: Authority
         self._store: Store
+        self._kept: Kept
         self._transfers: Transfers
         self._provider: ZoneProvider
         self._credentials: Credentials
@@ -115,7 +104,7 @@ class ClusterZones:
     @property
     def collector(self) -> Collector:
         """Metrics of the API, of turns, and whether this replica leads."""
-        return _Counted(self._metrics, lambda: self._live, self._ages)
+        return ZonesCollector(self._metrics, lambda: self._live, self._ages)
 
     def _ages(self) -> Mapping[str, float]:
         """By zone the seconds since what is served was last known to be what the cluster says."""
@@ -161,10 +150,9 @@ class ClusterZones:
         """Serve what was served last; who we are to the API server is found out later, that takes a while."""
         self._authority, self._store, self._transfers = authority, store, transfers
         self._files = frozenset(files)
-        self._zones = {origin: spec for origin, spec in _remembered(store).items() if origin not in self._files}
-        self._published = _published(store)
-        self._provider = ZoneProvider("zone", authority, self._templates(), self._save, self._clock)
-        self._last_term = _last_term(store)
+        self._kept = Kept(store, self._clock)
+        self._zones = {origin: spec for origin, spec in self._kept.zones().items() if origin not in self._files}
+        self._provider = ZoneProvider("zone", authority, templates(self._zones), self._save, self._clock)
         transfers.makes_catalog = False
         self._replicas = Replicas(
             authority,
@@ -295,24 +283,20 @@ class ClusterZones:
 
     def published(self, origin: Name) -> Collection[Name] | None:
         """The names of Domains in a zone that was served last, if that is known."""
-        return self._published.get(origin)
+        return self._kept.published(origin)
 
     async def remember(self, zones: Mapping[Name, ZoneSpec]) -> None:
         """Note the Zones that are served."""
         self._zones = dict(zones)
-        document = msgspec.json.encode({origin.text: spec for origin, spec in zones.items()})
-        try:
-            await asyncio.to_thread(self._store.save_document, DOCUMENT, document, self._clock.time())
-        except StoreError as error:  # they are served all the same
-            log.error("the list of zones cannot be saved", reason=str(error))  # noqa: TRY400
+        await self._kept.note_zones(zones)
         await self._transfers.list_members(self._members(), source=SOURCE)
 
     async def _lead(self, shared: KubeClient, leadership: Leadership) -> None:
         log.info("leading", identity=leadership.identity)
         client, settings = shared.fenced(leadership.check), self._settings
-        self._goes_on = self._last_term is not None and self._last_term + 1 == leadership.transitions
+        self._goes_on = self._kept.term is not None and self._kept.term + 1 == leadership.transitions
         self._unnumbered = set() if self._goes_on else set(self._authority.zones.loaded)
-        await self._remember_term(leadership.transitions)
+        await self._kept.note_term(leadership.transitions)
         term = Term(
             client,
             None,
@@ -375,7 +359,7 @@ class ClusterZones:
             if serial_gt(serial_add(change.before.serial, HANDOVER), change.after.serial):
                 raise StoreError(f"zone {change.origin.text} waits for the first serial of this leader")
             self._unnumbered.discard(change.origin)
-        await self._note(change.origin)
+        await self._kept.note_published(change.origin, self._provider.published(change.origin))
         await self._transfers.keeper.save(change)
 
     async def _begin_catalog(self) -> None:
@@ -384,26 +368,6 @@ class ClusterZones:
         if not self._goes_on:
             await self._transfers.renumber_catalog(HANDOVER)
 
-    async def _remember_term(self, number: int) -> None:
-        self._last_term = number
-        try:
-            body = msgspec.json.encode(number)
-            await asyncio.to_thread(self._store.save_document, TERM, body, self._clock.time())
-        except StoreError as error:  # then the serials go on further ahead than they need to
-            log.error("the leadership cannot be noted", reason=str(error))  # noqa: TRY400
-
-    async def _note(self, origin: Name) -> None:
-        """Names of Domains are on disk before they are served: nothing else tells them from names of the cluster."""
-        names = self._provider.published(origin)
-        if names == self._published.get(origin):
-            return
-        if names is None:
-            del self._published[origin]
-        else:
-            self._published[origin] = names
-        texts = {origin.text: sorted(name.text for name in names) for origin, names in self._published.items()}
-        await asyncio.to_thread(self._store.save_document, PUBLISHED, msgspec.json.encode(texts), self._clock.time())
-
     def _memory(self, tell: Callable[[Event], None]) -> Memory:
         """Keeps the history on disk; what is published is known from the zones and the cluster."""
         return history_of(self._store, self._metrics, tell)
@@ -411,71 +375,12 @@ class ClusterZones:
     def _members(self) -> list[Name]:
         return [origin for origin, spec in self._zones.items() if spec.catalog]
 
-    def _templates(self) -> list[ZoneTemplate]:
-        """By which the zones were served last: they tell what in them follows addresses."""
-        found: list[ZoneTemplate] = []
-        for origin, spec in self._zones.items():
-            try:
-                found.append(template_of(spec))
-            except Unready as error:
-                log.error("remembered zone cannot be read", zone=origin.text, reason=str(error))  # noqa: TRY400
-        return found
-
-
-class _Counted(Collector):
-    """The metrics of the cluster's part, beside those of the server."""
-
-    def __init__(self, metrics: Metrics, leads: Callable[[], bool], ages: Callable[[], Mapping[str, float]]) -> None:
-        self._metrics = metrics
-        self._leads = leads
-        self._ages = ages
-
-    def collect(self) -> Iterator[Metric]:
-        """All that begin with ``homing_``, whether this replica leads, and how old its view is."""
-        leading = GaugeMetricFamily("homing_dns_leader", "Whether this replica leads.")
-        leading.add_metric([], float(self._leads()))
-        yield leading
-        yield view_ages(self._ages())
-        for metric in self._metrics.registry.collect():
-            if metric.name.startswith("homing_") and metric.name != "homing_build":
-                yield metric
-
-
-def _remembered(store: Store) -> dict[Name, ZoneSpec]:
-    found = store.document(DOCUMENT)
-    if found is None:
-        return {}
-    try:
-        specs = msgspec.json.decode(found[1], type=dict[str, ZoneSpec])
-        return {parse_name(origin): spec for origin, spec in specs.items()}
-    except (msgspec.DecodeError, ValueError) as error:
-        log.error("the list of zones cannot be read", reason=str(error))  # noqa: TRY400
-        return {}
-
-
-def _last_term(store: Store) -> int | None:
-    found = store.document(TERM)
-    try:
-        return None if found is None else msgspec.json.decode(found[1], type=int)
-    except msgspec.DecodeError:
-        return None
-
 
 async def _ended(*tasks: asyncio.Future[None]) -> None:
     """End tasks, and wait until they have."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _published(store: Store) -> dict[Name, Collection[Name]]:
-    found = store.document(PUBLISHED)
-    try:
-        texts = msgspec.json.decode(found[1], type=dict[str, list[str]]) if found is not None else {}
-        return {parse_name(origin): frozenset(map(parse_name, names)) for origin, names in texts.items()}
-    except (msgspec.DecodeError, ValueError) as error:
-        log.error("the names of Domains cannot be read", reason=str(error))  # noqa: TRY400
-        return {}
 
 
 def _not_leading() -> NoReturn:

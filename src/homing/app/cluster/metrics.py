@@ -49,6 +49,25 @@ def view_ages(ages: Mapping[str, float]) -> Metric:
     return found
 
 
+class ZonesCollector(Collector):
+    """The metrics of the Zones of a cluster, beside those of the server that has them."""
+
+    def __init__(self, metrics: Metrics, leads: Callable[[], bool], ages: Callable[[], Mapping[str, float]]) -> None:
+        self._metrics = metrics
+        self._leads = leads
+        self._ages = ages
+
+    def collect(self) -> Iterator[Metric]:
+        """All that begin with ``homing_``, whether this replica leads, and how old its view is."""
+        leading = GaugeMetricFamily("homing_dns_leader", "Whether this replica leads.")
+        leading.add_metric([], float(self._leads()))
+        yield leading
+        yield view_ages(self._ages())
+        for metric in self._metrics.registry.collect():
+            if metric.name.startswith("homing_") and metric.name != "homing_build":
+                yield metric
+
+
 class OperatorCollector(Collector):
     """What the operator is doing, looked up when it is asked for."""
 
