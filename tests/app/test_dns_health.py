@@ -109,7 +109,7 @@ def test_a_dead_router_leaves_the_answer_and_comes_back(farm: Farm, routers: Rou
         until(lambda: farm.status(ZONES, "a.test").get("unhealthyAddresses") == [at(1)], 5, "the status")
         told = farm.condition(ZONES, "a.test", "AddressesHealthy")
         assert (told["status"], told["reason"]) == ("False", "SomeFail")
-        assert told["message"].startswith(f"1 of 3 addresses fail: {at(1)} (connection refused")
+        assert told["message"].startswith(f"1 of 3 addresses fail tcp {routers.port}: {at(1)} (connection refused")
         until(lambda: "AddressFailing" in described(farm, "a.test"), 5, "the event")
         routers.dead(2)
         holds(server, f"{home}.a.test", at(1), at(2), seconds=SECONDS)

@@ -113,8 +113,8 @@ async def test_two_checks_of_one_address_do_not_disturb_each_other(world: World)
     await world.go()
     assert world.health(ONE, A, B) == [Health.FAILING, Health.HEALTHY]
     assert world.health(TWO, A, B) == [Health.HEALTHY, Health.HEALTHY]
-    assert world.checks.checked(ONE) == Checked(2, {A: "as told"})
-    assert world.checks.checked(TWO) == Checked(2)
+    assert world.checks.checked(ONE) == Checked(TCP.probe, 2, {A: "as told"})
+    assert world.checks.checked(TWO) == Checked(HTTP.probe, 2)
     assert A in world.looked
     assert {ONE, TWO} == set(world.told)
     world.looked.clear()
@@ -173,17 +173,17 @@ async def test_what_the_last_leader_found_failing_counts_from_the_beginning(worl
     """Before anything was followed, and until it answers; what no node has any more does not."""
     world.checks.want(ONE, TCP, [A, C])
     assert world.health(ONE, A, B) == [Health.FAILING, Health.HEALTHY]
-    assert world.checks.checked(ONE) == Checked(0, dict.fromkeys((A, C), "as it was before"), began=False)
+    assert world.checks.checked(ONE) == Checked(TCP.probe, 0, dict.fromkeys((A, C), "as it was before"), began=False)
     await world.go(LOOK)
     world.held = {ONE: frozenset((A, B))}
     world.dead = {(A, "tcp")}
     await world.go()
     assert world.health(ONE, A, B, C) == [Health.FAILING, Health.HEALTHY, Health.HEALTHY]
-    assert world.checks.checked(ONE) == Checked(2, {A: "as it was before"})
+    assert world.checks.checked(ONE) == Checked(TCP.probe, 2, {A: "as it was before"})
     assert {A, C} <= set(world.looked)
     world.dead.clear()
     await world.go()
-    assert world.checks.checked(ONE) == Checked(2)
+    assert world.checks.checked(ONE) == Checked(TCP.probe, 2)
     world.checks.want(ONE, TCP, [B])
     assert world.health(ONE, B) == [Health.HEALTHY]
 
@@ -195,8 +195,10 @@ async def test_what_cannot_be_told_is_said(world: World) -> None:
     world.checks.want(TWO, HTTP)
     world.dead = {(A, "tcp"), (B, "tcp")}
     await world.go()
-    assert world.checks.checked(ONE) == Checked(2, obstacle="no address answers over IPv4, so the fault may be here")
-    assert world.checks.checked(TWO) == Checked(1)
+    assert world.checks.checked(ONE) == Checked(
+        TCP.probe, 2, obstacle="no address answers over IPv4, so the fault may be here"
+    )
+    assert world.checks.checked(TWO) == Checked(HTTP.probe, 1)
 
 
 async def test_a_probe_that_cannot_be_sent_is_said(world: World) -> None:
@@ -205,7 +207,7 @@ async def test_a_probe_that_cannot_be_sent_is_said(world: World) -> None:
     world.checks.want(ONE, TCP)
     world.dead, world.result = {(A, "tcp"), (B, "tcp")}, Result.IMPOSSIBLE
     await world.go()
-    assert world.checks.checked(ONE) == Checked(2, obstacle="as told")
+    assert world.checks.checked(ONE) == Checked(TCP.probe, 2, obstacle="as told")
 
 
 async def test_addresses_of_the_own_node_and_its_site_are_not_checked() -> None:
@@ -218,6 +220,7 @@ async def test_addresses_of_the_own_node_and_its_site_are_not_checked() -> None:
     world.checks.want(ONE, TCP, [A, C])
     await world.go()
     assert world.probed == {C, FAR}
+    assert world.checks.checked(ONE) == Checked(TCP.probe, 2)
     assert world.health(ONE, A) == [Health.HEALTHY]
     world.site("early", [C], site="s")
     await world.go(LOOK)

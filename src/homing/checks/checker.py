@@ -74,6 +74,10 @@ class Checker:
         self._blind: set[Way] = set()
         metrics.watch(lambda: len(self._tasks), lambda: len(self._judge.unhealthy), lambda: self._judge.blind)
 
+    def follows(self, target: Target) -> bool:
+        """Whether a target is probed."""
+        return target in self._tasks
+
     def health(self, target: Target) -> Health:
         """What is known of a target; HEALTHY when it is not followed, or was never probed."""
         return self._judge.health(target)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from itertools import chain
 
-from homing.checks import Check, Checker, Target
+from homing.checks import Check, Checker, Probe, Target
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.kube.kinds.site import Site
@@ -39,8 +40,9 @@ MakeChecker = Callable[[Callable[[Address], None]], Checker]
 class Checked:
     """What a zone knows by its check."""
 
+    probe: Probe
     addresses: int = 0
-    """How many addresses the nodes have."""
+    """How many are checked."""
     unhealthy: Mapping[Address, str] = field(default_factory=dict[Address, str])
     """Those that fail or failed too often of late, each with why, in order."""
     obstacle: str = ""
@@ -75,6 +77,7 @@ class ZoneChecks:
         self._believed: dict[Name, frozenset[Address]] = {}
         """What the last leader found failing, until the zone's addresses are followed."""
         self._followed: dict[Name, tuple[Check, frozenset[Address]]] = {}
+        self._counts: dict[Name, int] = {}
         self._own: frozenset[Network] = frozenset()
         self._told: dict[Name, Checked] = {}
         self._lost = False
@@ -109,11 +112,11 @@ class ZoneChecks:
             return None
         if followed is None:  # what the last leader told stays told
             told = sorted(self._believed.get(origin, ()), key=_order)
-            return Checked(unhealthy=dict.fromkeys(told, BEFORE), began=False)
+            return Checked(check.probe, unhealthy=dict.fromkeys(told, BEFORE), began=False)
         found = [one for one in self._checker.unhealthy if one.check == check and one.address in followed[1]]
         found.sort(key=lambda one: _order(one.address))
         unhealthy = {one.address: self._checker.why(one) or BEFORE for one in found}
-        return Checked(len(followed[1]), unhealthy, self._checker.obstacle(check))
+        return Checked(check.probe, self._counts.get(origin, 0), unhealthy, self._checker.obstacle(check))
 
     async def run(self, watch: ClusterWatch) -> None:
         """Check until cancelled."""
@@ -145,11 +148,14 @@ class ZoneChecks:
         self, watch: ClusterWatch, wanted: dict[Name, tuple[Check, frozenset[Address]]], own: frozenset[Network]
     ) -> None:
         self._followed, self._own = wanted, own
-        targets = [Target(address, check) for check, addresses in wanted.values() for address in addresses]
+        targets = {
+            origin: [Target(address, check) for address in addresses] for origin, (check, addresses) in wanted.items()
+        }
         believed = {origin: self._believed.pop(origin) for origin in wanted if origin in self._believed}
         failing = {Target(address, wanted[origin][0]) for origin, found in believed.items() for address in found}
         before = {target.address for target in (*self._checker.unhealthy, *failing)}
-        self._checker.follow(targets, tuple(own), failing=failing)
+        self._checker.follow(chain.from_iterable(targets.values()), tuple(own), failing=failing)
+        self._counts = {origin: sum(map(self._checker.follows, found)) for origin, found in targets.items()}
         for address in before | {target.address for target in self._checker.unhealthy}:
             watch.checked(address)  # a zone may check it no more, or another way, or only now
 

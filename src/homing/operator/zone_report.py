@@ -120,12 +120,18 @@ class ZoneReports:
             yield from kept or [self._condition(found, HEALTHY, None, "NotYetChecked", "no address was checked yet")]
         elif checked.unhealthy:
             some = _some([f"{address} ({why})" for address, why in checked.unhealthy.items()])
-            told = f"{len(checked.unhealthy)} of {checked.addresses} addresses fail: {some}; left out where others pass"
-            yield self._condition(found, HEALTHY, False, "SomeFail", told)
+            told = f"{len(checked.unhealthy)} of {checked.addresses} addresses fail {checked.probe}: {some}"
+            yield self._condition(found, HEALTHY, False, "SomeFail", f"{told}; left out where others pass")
+        elif not checked.addresses:
+            yield self._condition(
+                found, HEALTHY, None, "NothingChecked", "no node outside of the own Site has an address"
+            )
         elif checked.obstacle:
             yield self._condition(found, HEALTHY, None, "CannotTell", checked.obstacle)
         else:
-            yield self._condition(found, HEALTHY, True, "AllPass", "")
+            yield self._condition(
+                found, HEALTHY, True, "AllPass", f"{checked.addresses} addresses are checked by {checked.probe}"
+            )
 
     def _tell(self, found: Zone, known: Known | None, problem: Unready | None) -> None:
         """An event for what is wrong, when it became so."""
