@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from homing.errors import ModelError
 from homing.model.address import Address, Reach, reach_of
@@ -134,6 +134,13 @@ class Target:
 
     address: Address
     check: Check
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.address, self.check)))
+
+    def __hash__(self) -> int:
+        return self._hash  # thousands are looked up whenever one of them changes
 
     def __str__(self) -> str:
         return f"{self.address} ({self.check.probe})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from itertools import chain
+from itertools import chain, islice
 
 from homing.checks import Check, Checker, Probe, Target
 from homing.effects.clock import Clock
@@ -77,6 +77,7 @@ class ZoneChecks:
         self._believed: dict[Name, frozenset[Address]] = {}
         """What the last leader found failing, until the zone's addresses are followed."""
         self._followed: dict[Name, tuple[Check, frozenset[Address]]] = {}
+        self._targets: dict[Name, dict[Address, Target]] = {}
         self._counts: dict[Name, int] = {}
         self._own: frozenset[Network] = frozenset()
         self._told: dict[Name, Checked] = {}
@@ -148,16 +149,23 @@ class ZoneChecks:
         self, watch: ClusterWatch, wanted: dict[Name, tuple[Check, frozenset[Address]]], own: frozenset[Network]
     ) -> None:
         self._followed, self._own = wanted, own
-        targets = {
-            origin: [Target(address, check) for address in addresses] for origin, (check, addresses) in wanted.items()
-        }
+        targets = {origin: self._targets_of(origin, *asked) for origin, asked in wanted.items()}
+        self._targets = targets
         believed = {origin: self._believed.pop(origin) for origin in wanted if origin in self._believed}
         failing = {Target(address, wanted[origin][0]) for origin, found in believed.items() for address in found}
         before = {target.address for target in (*self._checker.unhealthy, *failing)}
-        self._checker.follow(chain.from_iterable(targets.values()), tuple(own), failing=failing)
-        self._counts = {origin: sum(map(self._checker.follows, found)) for origin, found in targets.items()}
+        every = chain.from_iterable(found.values() for found in targets.values())
+        self._checker.follow(every, tuple(own), failing=failing)
+        self._counts = {origin: sum(map(self._checker.follows, found.values())) for origin, found in targets.items()}
         for address in before | {target.address for target in self._checker.unhealthy}:
             watch.checked(address)  # a zone may check it no more, or another way, or only now
+
+    def _targets_of(self, origin: Name, check: Check, addresses: frozenset[Address]) -> dict[Address, Target]:
+        """Those that stay are the same objects, of which thousands are quickly compared."""
+        known = self._targets.get(origin, {})
+        if any(target.check != check for target in islice(known.values(), 1)):
+            known = {}
+        return {address: known.get(address) or Target(address, check) for address in addresses}
 
     def _changed(self, address: Address) -> None:
         if self._watch is None:
