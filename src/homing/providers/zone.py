@@ -24,7 +24,10 @@ from homing.providers.layer import Layer, obstacle
 log = get_logger("zone")
 
 GATHER = 0.005
-"""Seconds in which changes of a zone are gathered: they share a serial, a write and a NOTIFY."""
+"""Seconds in which changes of a zone are gathered: they share a serial, a write and a NOTIFY.
+
+Who changes a name waits so long for others. What follows a cluster waits only where a version was made just before.
+"""
 
 AGAIN = 1.0
 """Seconds after which what could not be saved is tried again, where nobody waits for it who would."""
@@ -109,6 +112,8 @@ class ZoneProvider:
         self._clock = clock
         self._lock = _LOCKS.setdefault(authority, asyncio.Lock())
         self._waiting: dict[Name, list[_Waiting]] = {}
+        self._made_at: dict[Name, float] = {}
+        """Monotonic time at which the making of a zone's last version began."""
         self._tasks: dict[asyncio.Task[None], list[_Waiting]] = {}
 
     @property
@@ -193,7 +198,7 @@ class ZoneProvider:
         layer = self._layers.get(origin)
         if layer is not None and changes:
             layer.take(changes)
-            self._gather(origin)
+            self._gather(origin, self._made_at.get(origin, 0.0) + GATHER - self._clock.monotonic())
 
     def hidden(self, origin: Name) -> Mapping[Name, str]:
         """Names of the cluster's that are not served in a zone, with who has them."""
@@ -205,11 +210,11 @@ class ZoneProvider:
         layer = self._layers.get(origin)
         return None if layer is None else frozenset(layer.published)
 
-    def _gather(self, origin: Name) -> list[_Waiting]:
-        """Those that wait for the next version of a zone, which is on its way."""
+    def _gather(self, origin: Name, seconds: float = GATHER) -> list[_Waiting]:
+        """Those that wait for the next version of a zone, which is on its way; who is first says how long it waits."""
         if origin not in self._waiting:
             gathered = self._waiting[origin] = []
-            task = asyncio.get_running_loop().create_task(self._advance(origin))
+            task = asyncio.get_running_loop().create_task(self._advance(origin, seconds))
             self._tasks[task] = gathered
             task.add_done_callback(lambda task: self._ended(task, gathered))
         return self._waiting[origin]
@@ -281,6 +286,7 @@ class ZoneProvider:
             self._templates.pop(origin, None)
             self._static.pop(origin, None)
             self._layers.pop(origin, None)
+            self._made_at.pop(origin, None)
             self._authority.withdraw(origin)
 
     def named(self, name: str) -> ZoneProvider:
@@ -307,10 +313,12 @@ class ZoneProvider:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _advance(self, origin: Name) -> None:
+    async def _advance(self, origin: Name, seconds: float) -> None:
         """Make the next version of a zone out of what was gathered."""
-        await self._clock.sleep(GATHER)
+        if seconds > 0:
+            await self._clock.sleep(seconds)
         async with self._lock:
+            self._made_at[origin] = self._clock.monotonic()
             await self._advance_by(origin, self._waiting.pop(origin))
 
     def _ended(self, task: asyncio.Task[None], gathered: list[_Waiting]) -> None:
