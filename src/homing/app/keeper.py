@@ -2,7 +2,7 @@
 
 A version is written before it counts (law 8). While the disk refuses, zones follow all the same; what was served
 meanwhile is not on disk, so at the next start the serial begins above all that may have been used. So it does after a
-power cut: the system writes versions when it likes, what waits for the disk is the ceiling above them (docs/design/003).
+power cut: what waits for the disk is not the version but a ceiling above its serial (docs/design/003).
 """
 
 from __future__ import annotations
