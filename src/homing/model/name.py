@@ -53,12 +53,14 @@ class Name:
 
     def __str__(self) -> str:
         """Presentation form with the final dot."""
-        return "".join(_label_text(label) + "." for label in self.labels) or "."
+        if not b"".join(self.labels).translate(None, _PLAIN):
+            return b".".join(self.labels).decode("ascii") + "."
+        return "".join(_label_text(label) + "." for label in self.labels)
 
     @property
     def text(self) -> str:
         """Presentation form as people write host names: lower case, no final dot (``.`` for the root)."""
-        return str(Name(self.key))[:-1] or "."
+        return str(self if self.key is self.labels else Name(self.key))[:-1] or "."
 
     @property
     def wire(self) -> bytes:
@@ -150,8 +152,6 @@ def _fault(labels: tuple[bytes, ...]) -> str:
 
 
 def _label_text(label: bytes) -> str:
-    if not label.translate(None, _PLAIN):
-        return label.decode("ascii")
     return "".join(
         f"\\{chr(octet)}" if octet in _ESCAPED else chr(octet) if 33 <= octet <= 126 else f"\\{octet:03d}"
         for octet in label

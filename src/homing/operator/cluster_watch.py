@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from homing.effects.clock import Clock
+from homing.effects.garbage import uncollected
 from homing.effects.log import get_logger
 from homing.kube.client import KubeClient
 from homing.kube.kinds import SITES
@@ -136,7 +137,8 @@ class ClusterWatch:
                     self._sites_known = True
                     self._again()
                 for origin in [origin for origin in self._wanted if origin not in self._zones]:
-                    self._build(origin)
+                    with uncollected(stays=True):
+                        self._build(origin)
                     self._ready(origin)
                 await self._news.wait()
 

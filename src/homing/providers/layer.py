@@ -26,20 +26,18 @@ class Layer:
         self.published = set(published)
         self.hidden: dict[Name, str] = {}
         self.pending: set[Name] = set()
-        self._wanted: dict[Name, dict[int, RRset]] = {}
+        self._wanted: dict[Name, tuple[RRset, ...]] = {}
         for item in wanted:
-            self._wanted.setdefault(item.name, {})[item.type] = item
+            self._wanted[item.name] = (*self._wanted.get(item.name, ()), item)
 
     def take(self, changes: Changes) -> None:
         """The cluster wants this from now on."""
         for (name, rtype), item in changes.items():
-            types = self._wanted.setdefault(name, {})
-            if item is not None:
-                types[rtype] = item
+            held = tuple(each for each in self._wanted.get(name, ()) if each.type != rtype)
+            if item is not None or held:
+                self._wanted[name] = held if item is None else (*held, item)
             else:
-                types.pop(rtype, None)
-            if not types:
-                del self._wanted[name]
+                self._wanted.pop(name, None)
             self.pending.add(name)
 
     def visible(self, zone: Zone, static: Keys) -> Iterator[RRset]:
@@ -47,9 +45,9 @@ class Layer:
         self.hidden.clear()
         is_plain = not any(_is_obstacle(zone, name, types) for name, types in zone.nodes.items())
         others = self.published | {name for name, _ in static}
-        for name, types in self._wanted.items():
+        for name, items in self._wanted.items():
             if is_plain and name not in others:  # which is nearly all of them, by the thousand
-                yield from types.values()
+                yield from items
             else:
                 yield from self._at(zone, static, name, self.published).values()
 
@@ -87,7 +85,7 @@ class Layer:
         if why:
             self.hidden[name] = why
             return {}
-        return {rtype: item for rtype, item in wanted.items() if (name, rtype) not in static}
+        return {item.type: item for item in wanted if item.key not in static}
 
 
 def obstacle(zone: Zone, name: Name) -> str:

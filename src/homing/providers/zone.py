@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from homing.dns.authority import Authority, Change
 from homing.effects.clock import Clock
+from homing.effects.garbage import uncollected
 from homing.effects.log import get_logger
 from homing.errors import HomingError, ModelError, ProviderBusy, ProviderRefused, StoreError, kind_and_place
 from homing.model.address import Address
@@ -241,7 +242,7 @@ class ZoneProvider:
                 dynamic = self._published(old) if old is not None else ()
             bare = zone(origin, 0, template.soa, template.static)
             kept = [item for item in dynamic if item.key not in static and not obstacle(bare, item.name)]
-            with self._laid(origin, cluster, {item.name for item in kept}) as layer:
+            with uncollected(), self._laid(origin, cluster, {item.name for item in kept}) as layer:
                 if layer is not None:
                     kept += layer.visible(bare, static)
                 content = (*template.static, *kept)

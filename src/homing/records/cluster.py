@@ -22,6 +22,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
+from operator import itemgetter
 from typing import TypeVar
 
 from homing.errors import ModelError
@@ -77,13 +78,14 @@ class ClusterRecords:
         self._pools: dict[_Owner, Pool] = {}
         self._names: dict[_Owner, tuple[tuple[Name, frozenset[int]], ...]] = {}
         self._ports: dict[Key, tuple[Name, ...]] = {}
-        self._claims: dict[Name, dict[_Owner, Mapping[int, RRset]]] = {}
+        self._claims: dict[Name, tuple[tuple[_Owner, Mapping[int, RRset]], ...]] = {}
+        """Who claims a name, whoever has it first; nearly always one alone."""
         self._failed: dict[bytes, None] = {}
 
     def rrsets(self) -> Iterator[RRset]:
         """All that the zone holds of the cluster."""
         for claims in self._claims.values():
-            yield from claims[min(claims)].values()
+            yield from claims[0][1].values()
 
     def addresses(self) -> Iterator[Address]:
         """The addresses of all nodes."""
@@ -329,18 +331,22 @@ class ClusterRecords:
 
     def _claim(self, owner: _Owner, name: Name, types: Mapping[int, RRset], turn: _Turn) -> None:
         """An owner says what a name holds; what is seen of it goes into the changes."""
-        claims = self._claims.setdefault(name, {})
-        before = claims[min(claims)] if claims else _NOTHING
+        claims = self._claims.get(name, ())
+        before = claims[0][1] if claims else _NOTHING
+        claims = tuple(claim for claim in claims if claim[0] != owner)
         if types:
-            claims[owner] = types
+            claims = tuple(sorted((*claims, (owner, types)), key=itemgetter(0))) if claims else ((owner, types),)
+        if claims:
+            self._claims[name] = claims
         else:
-            claims.pop(owner, None)
-        after = claims[min(claims)] if claims else _NOTHING
-        if not claims:
-            del self._claims[name]
-        for rtype in before.keys() | after.keys():
-            if before.get(rtype) != after.get(rtype):
-                turn.change((name, rtype), before.get(rtype), after.get(rtype))
+            self._claims.pop(name, None)
+        after = claims[0][1] if claims else _NOTHING
+        for rtype, item in after.items():
+            if before.get(rtype) != item:
+                turn.change((name, rtype), before.get(rtype), item)
+        for rtype, item in before.items():
+            if rtype not in after:
+                turn.change((name, rtype), item, None)
 
 
 class _Turn:
