@@ -62,6 +62,16 @@ class Zone:
     _below: Mapping[tuple[bytes, ...], int] | None = field(default=None, repr=False, compare=False)
     """By the key of a name how many are right below it; counted when a name first went, and kept up from then on."""
 
+    _records: int | None = field(default=None, repr=False, compare=False)
+    """Counted when first asked for, and kept up from then on."""
+
+    @property
+    def records(self) -> int:
+        """How many records it has, the SOA among them."""
+        if self._records is None:
+            object.__setattr__(self, "_records", 1 + _count(self.rrsets()))
+        return self._records or 1
+
     @property
     def soa_rrset(self) -> RRset:
         """The SOA RRset of this version."""
@@ -186,11 +196,17 @@ def amend(old: Zone, changes: Mapping[tuple[Name, int], RRset | None]) -> tuple[
             made.append(above)
     below = _prune(old, nodes, made, dict.fromkeys(item.name for item in removed))
     serial = serial_add(old.serial, 1)
-    new = Zone(old.origin, serial, old.soa, MappingProxyType(nodes), below)
+    counted = old._records  # noqa: SLF001 - the same module
+    records = counted + _count(added) - _count(removed) if counted is not None else None
+    new = Zone(old.origin, serial, old.soa, MappingProxyType(nodes), below, records)
     return new, ZoneDiff(tuple(removed), tuple(added))
 
 
 _NOTHING: Mapping[int, RRset] = MappingProxyType({})
+
+
+def _count(rrsets: Iterable[RRset]) -> int:
+    return sum(len(item.rdatas) for item in rrsets)
 
 
 def _prune(

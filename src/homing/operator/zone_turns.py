@@ -35,7 +35,7 @@ from homing.operator.entry import Unready
 from homing.operator.key_secrets import KeySecrets
 from homing.operator.own import reference
 from homing.operator.queue import Turns
-from homing.operator.zones import Follow, KeyPlace, follow_of, key_places, origin_of, records_of, status_of, template_of
+from homing.operator.zones import Follow, KeyPlace, follow_of, key_places, origin_of, status_of, template_of
 from homing.providers.zone import ZoneProvider, ZoneTemplate
 
 log = get_logger("zones")
@@ -60,6 +60,9 @@ SHOWN = 5
 
 STANDING = 5.0
 """Seconds between two looks at how far secondaries are."""
+
+REST = 2.0
+"""Seconds between two writes of a status in which nothing moved but the serial, and what follows from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ class _Known:
     hidden: dict[Name, str] = field(default_factory=dict[Name, str])
     """Names of the cluster's that somebody else has, as they were told."""
     status: dict[str, Any] = field(default_factory=dict[str, Any])
+    written_at: float = float("-inf")
 
 
 class ZoneTurns:
@@ -298,8 +302,8 @@ class ZoneTurns:
     async def _say(self, found: Zone, origin: Name) -> None:
         served = self._authority.zone(origin)
         assert served is not None  # noqa: S101 - just now
-        told = f"{origin.text} is served with serial {served.serial} and {records_of(served)} records"
-        log.info("zone served", zone=origin.text, serial=served.serial, records=records_of(served))
+        told = f"{origin.text} is served with serial {served.serial} and {served.records} records"
+        log.info("zone served", zone=origin.text, serial=served.serial, records=served.records)
         self._recorder.event(_reference(found), "Normal", "Served", told, "Serve")
         await self._house.happened(origin, f"Zone {found.metadata.name}: serial {served.serial}")
 
@@ -440,6 +444,9 @@ class ZoneTurns:
         wait = WAITS_FOR if problem is not None else STANDING if standings else None
         if known is not None and status == known.status:
             return wait
+        rest = known.written_at + REST - self._clock.monotonic() if known is not None else 0.0
+        if known is not None and rest > 0 and _standing(status) == _standing(known.status):
+            return rest
         body = {"metadata": {"uid": found.metadata.uid}, "status": status}
         try:
             await self._client.patch(ZONES, name, body, sub="status")
@@ -449,7 +456,7 @@ class ZoneTurns:
             log.warning("status not written, trying again", zone=name, reason=str(error))
             return AGAIN
         if known is not None:
-            known.status = status
+            known.status, known.written_at = status, self._clock.monotonic()
         return wait
 
     def _tell(self, found: Zone, known: _Known | None, problem: Unready | None) -> None:
@@ -501,6 +508,11 @@ class ZoneTurns:
         for name, known in self._known.items():
             if known.origin == change.origin:
                 self.turns.wake(name, GATHER)
+
+
+def _standing(status: Mapping[str, Any]) -> Any:
+    """What a status says beside numbers that every version moves."""
+    return status.get("observedGeneration"), status.get("conditions")
 
 
 def _reference(found: Zone) -> ObjectReference:
