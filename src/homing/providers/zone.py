@@ -171,8 +171,12 @@ class ZoneProvider:
 
     def changeable(self) -> tuple[RRset, ...]:
         """All A and AAAA RRsets in the zones that are not static: what was published here, by whomever."""
-        served = ((self._authority.zone(origin), static) for origin, static in self._static.items())
-        return tuple(item for zone, static in served if zone for item in _dynamic(zone, static))
+        return tuple(item for origin in self._static for item in self.changeable_in(origin))
+
+    def changeable_in(self, origin: Name) -> tuple[RRset, ...]:
+        """The same of one zone."""
+        served = self._authority.zone(origin)
+        return _dynamic(served, self._static.get(origin, frozenset())) if served is not None else ()
 
     async def read(self, name: Name) -> tuple[RRset, ...]:
         """The A and AAAA RRsets served at the name, but not those of the cluster, which give way."""

@@ -181,7 +181,7 @@ class NodeZone:
             raise ConfigError("--zone", f"a zone file of {self.origin.text} is served", "remove one of the two")
         self._authority, self._transfers = authority, transfers
         save = transfers.keeper.save
-        self._provider = ZoneProvider("zone", authority, (), save, self._clock, timed=True)
+        self._provider = ZoneProvider("zone", authority, (self._template,), save, self._clock, timed=True)
         kept = [zone for zone in transfers.keeper.last_good if zone.origin == self.origin]
         authority.replace(kept, (), () if kept else (self.origin,))
         await transfers.keeper.hold([zone.origin for zone in kept])
@@ -220,6 +220,7 @@ class NodeZone:
             chance=self._chance,
             changed=self._provider.follow,
             ready=lambda _: self._ready.set(),
+            last=self._provider.changeable_in,
         )
         watch.want({self.origin: self._reading})
         async with asyncio.TaskGroup() as group:
