@@ -28,7 +28,7 @@ from typing import TypeVar
 from homing.errors import ModelError
 from homing.model.address import Address, Family
 from homing.model.name import Name
-from homing.model.rrset import ADDRESS_TYPES, RRset, RRType, txt_rdata
+from homing.model.rrset import ADDRESS_TYPES, RRset, RRType, txt_rdata, type_name
 from homing.records.cluster_views import Hosts, Key, Member, Naming, Offer
 from homing.records.pool import MAX_ADDRESSES, Packed, Pool
 
@@ -81,6 +81,8 @@ class ClusterRecords:
         self._claims: dict[Name, tuple[tuple[_Owner, Mapping[int, RRset]], ...]] = {}
         """Who claims a name, whoever has it first; nearly always one alone."""
         self._failed: dict[bytes, None] = {}
+        self._overfull: set[_Owner] = set()
+        """Those of which was told that they have too many addresses."""
 
     def rrsets(self) -> Iterator[RRset]:
         """All that the zone holds of the cluster."""
@@ -270,6 +272,7 @@ class ClusterRecords:
 
     def _close(self, owner: _Owner, turn: _Turn) -> None:
         self._pools.pop(owner, None)
+        self._overfull.discard(owner)
         for name, _ in self._names.pop(owner, ()):
             self._claim(owner, name, _NOTHING, turn)
 
@@ -298,8 +301,12 @@ class ClusterRecords:
     def _show(self, owner: _Owner, turn: _Turn) -> None:
         """What an area, a Service or a node has is what its names hold."""
         pool = self._pools[owner]
-        if pool.overfull:
-            self._tell(f"{_told(owner)} has too many addresses, {MAX_ADDRESSES} of each family are answered")
+        if not pool.overfull:
+            self._overfull.discard(owner)
+        elif owner not in self._overfull:
+            self._overfull.add(owner)
+            most = " and ".join(f"{most:,} {type_name(rtype)}" for rtype, most in MAX_ADDRESSES.items())
+            self._tell(f"{_told(owner)} has more addresses than an answer can hold; it has {most} at most")
         for name, allowed in self._names[owner]:
             rrsets = pool.rrsets(name, self._naming.ttl, self._failed)
             types: Mapping[int, RRset] = {rtype: item for rtype, item in rrsets.items() if rtype in allowed}

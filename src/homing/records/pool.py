@@ -6,10 +6,13 @@ from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Mapping
 
 from homing.model.name import Name
-from homing.model.rrset import FAMILIES, RRset
+from homing.model.rrset import FAMILIES, RRset, RRType
 
-MAX_ADDRESSES = 2000
-"""Addresses of a family at one name: 56,000 octets of AAAA records, so that the answer fits a message over TCP."""
+MAX_ADDRESSES = {RRType.A.value: 4000, RRType.AAAA.value: 2300}
+"""Addresses of a family at one name: of 16 and 28 octets each, they fill the 65,535 octets of a message over TCP.
+
+No answer can hold more (RFC 1035, section 4.2.2).
+"""
 
 Packed = tuple[int, bytes]
 """The type of an address record, A or AAAA, and its data."""
@@ -39,7 +42,7 @@ class Pool:
         return self._exchange(self._held.pop(member, ()), ())
 
     def rrsets(self, name: Name, ttl: int, failed: Mapping[bytes, object]) -> dict[int, RRset]:
-        """The RRsets of a name, at most ``MAX_ADDRESSES`` in each, without the addresses that failed.
+        """The RRsets of a name, at most ``MAX_ADDRESSES`` in them, without the addresses that failed.
 
         When all of a family failed, all of it is answered: then whoever checks is the likelier fault.
         """
@@ -47,13 +50,13 @@ class Pool:
         for rtype, rdatas in self._sorted.items():
             if rdatas:
                 passed = [data for data in rdatas if data not in failed] if failed else rdatas
-                found[rtype] = RRset(name, rtype, ttl, tuple((passed or rdatas)[:MAX_ADDRESSES]))
+                found[rtype] = RRset(name, rtype, ttl, tuple((passed or rdatas)[: MAX_ADDRESSES[rtype]]))
         return found
 
     @property
     def overfull(self) -> bool:
         """Whether there are more addresses of a family than are answered."""
-        return any(len(rdatas) > MAX_ADDRESSES for rdatas in self._sorted.values())
+        return any(len(rdatas) > MAX_ADDRESSES[rtype] for rtype, rdatas in self._sorted.items())
 
     def _exchange(self, before: Iterable[Packed], after: Iterable[Packed]) -> bool:
         changed = False
