@@ -87,7 +87,6 @@ soak: $(DEV) controlplane ## long loads: broken packets by the million, ten minu
 	@HOMING_FUZZ_PACKETS=1000000 $(BIN)/pytest -q tests/dns/test_fuzz.py tests/dns/test_fuzz_fast.py
 	@HOMING_CROWD=1000 HOMING_FAULT_SECONDS=60 $(BIN)/pytest -q tests/operator/test_crowd.py tests/operator/test_faults.py -k "crowd or every_two_seconds"
 	@$(BIN)/python -m bench.dns.soak $(ARGS)
-	@HOMING_CHURN=1 $(BIN)/pytest -q tests/scale/test_churn.py
 	@$(BIN)/python -m bench.churn
 
 controlplane: $(DEV) ## build the Kubernetes control plane of the tests from source, once (some minutes, needs Go)
