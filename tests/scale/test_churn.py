@@ -12,7 +12,7 @@ from tests.scale.run import QUIET, churn
 pytestmark = pytest.mark.cluster
 
 SECONDS = 30.0
-"""``make soak`` takes 5,000 nodes and 5 minutes (bench/churn.py). How much happens meanwhile is the machine's to say."""
+"""``make soak`` takes 5,000 nodes and 5 minutes (bench/churn.py). How much happens is the machine's to say."""
 
 LAG_LIMIT = 5.0
 """Seconds: on a busy machine the API server itself tells watchers late. ``make soak`` allows one second."""
