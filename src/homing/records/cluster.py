@@ -307,9 +307,11 @@ class ClusterRecords:
             self._overfull.add(owner)
             most = " and ".join(f"{most:,} {type_name(rtype)}" for rtype, most in MAX_ADDRESSES.items())
             self._tell(f"{_told(owner)} has more addresses than an answer can hold; it has {most} at most")
+        found, ttl = pool.answered(self._failed), self._naming.ttl
         for name, allowed in self._names[owner]:
-            rrsets = pool.rrsets(name, self._naming.ttl, self._failed)
-            types: Mapping[int, RRset] = {rtype: item for rtype, item in rrsets.items() if rtype in allowed}
+            types: Mapping[int, RRset] = {
+                rtype: RRset(name, rtype, ttl, rdatas) for rtype, rdatas in found.items() if rtype in allowed
+            }
             self._claim(owner, name, types or {RRType.TXT: self._rrset(name, RRType.TXT, MARK)}, turn)
 
     def _show_ports(self, key: Key, view: Offer | None, turn: _Turn) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Mapping
 
-from homing.model.name import Name
-from homing.model.rrset import FAMILIES, RRset, RRType
+from homing.model.rrset import FAMILIES, RRType
 
 MAX_ADDRESSES = {RRType.A.value: 4000, RRType.AAAA.value: 2300}
 """Addresses of a family at one name: of 16 and 28 octets each, they fill the 65,535 octets of a message over TCP.
@@ -41,16 +40,16 @@ class Pool:
         """A member has none any more; whether that changes anything."""
         return self._exchange(self._held.pop(member, ()), ())
 
-    def rrsets(self, name: Name, ttl: int, failed: Mapping[bytes, object]) -> dict[int, RRset]:
-        """The RRsets of a name, at most ``MAX_ADDRESSES`` in them, without the addresses that failed.
+    def answered(self, failed: Mapping[bytes, object]) -> dict[int, tuple[bytes, ...]]:
+        """The data of the address records by type, at most ``MAX_ADDRESSES``, without the addresses that failed.
 
         When all of a family failed, all of it is answered: then whoever checks is the likelier fault.
         """
-        found: dict[int, RRset] = {}
+        found: dict[int, tuple[bytes, ...]] = {}
         for rtype, rdatas in self._sorted.items():
             if rdatas:
                 passed = [data for data in rdatas if data not in failed] if failed else rdatas
-                found[rtype] = RRset(name, rtype, ttl, tuple((passed or rdatas)[: MAX_ADDRESSES[rtype]]))
+                found[rtype] = tuple((passed or rdatas)[: MAX_ADDRESSES[rtype]])
         return found
 
     @property
