@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,24 @@ def test_a_zone_follows_nodes_and_services(farm: Farm) -> None:
         farm.delete(DOMAINS, "mine")
         holds(server, home, "192.0.2.2")
         farm.wait_for(ZONES, "a.test")
+
+
+def test_a_zone_that_changes_all_the_time_does_not_burden_the_api_server(farm: Farm) -> None:
+    """Its status follows once in two seconds while only the serial moves, and tells the last one in the end."""
+    node, home = farm.node("n1", ips="192.0.2.1"), f"{farm.area('home')}.a.test"
+    farm.farm("a.test")
+    with farm.serving() as server:
+        holds(server, home, "192.0.2.1")
+        until(lambda: farm.status(ZONES, "a.test").get("serial") == server.serial("a.test"), 10, "the status")
+        told, begun = set[int](), time.monotonic()
+        for number in itertools.count(2):
+            farm.annotate(node, ips=f"192.0.2.{number}")
+            holds(server, home, f"192.0.2.{number}")
+            told.add(farm.status(ZONES, "a.test")["serial"])
+            if (took := time.monotonic() - begun) > 2.5 and number > 10:
+                break
+        assert len(told) <= 2 + took / 2
+        until(lambda: farm.status(ZONES, "a.test")["serial"] == server.serial("a.test"), 5, "the status")
 
 
 def test_the_beyond(farm: Farm) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from homing.app.keeper import ZoneKeeper
+from homing.app.keeper import RESERVE, ZoneKeeper
 from homing.dns.authority import Authority, Change
 from homing.dns.transfers.primary import Primary
 from homing.effects.clock import ManualClock
@@ -120,6 +120,19 @@ async def test_after_an_end_that_was_not_clean_serials_ahead_may_be_in_use(start
     third = start()
     assert third.keeper.last_good == (beyond,)
     assert third.journal() == [(7, 1008)]
+
+
+async def test_serials_stay_below_a_ceiling_that_moves_seldom(start: Start) -> None:
+    """It is a reserve ahead of each version at least, so none is used twice after a power cut."""
+    run = start()
+    version, ceilings = await run.publish(FIRST), set[int]()
+    for number in range(1100):
+        version = await run.change(1 + number % 250)
+        if number % 50 == 0:
+            ceilings.add(run.store.load_zones()[ORIGIN].ceiling)
+            assert max(ceilings) >= version.serial + RESERVE
+    assert len(ceilings) == 2
+    assert start().keeper.greatest == {ORIGIN: max(ceilings)}
 
 
 async def test_a_held_zone_is_not_exact(start: Start) -> None:

@@ -105,6 +105,7 @@ def test_any_row_of_amendments_is_what_building_anew_gives(
         amended, change = amend(version, changes)
         assert amended == anew
         assert set(amended.nodes) == set(anew.nodes)
+        assert amended.records == anew.records == 1 + sum(len(item.rdatas) for item in anew.rrsets())
         found = diff(version, amended)
         assert (set(change.removed), set(change.added)) == (set(found.removed), set(found.added))
         version = amended

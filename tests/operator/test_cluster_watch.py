@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
@@ -16,7 +16,7 @@ from homing.kube.kinds.zone import ClusterNames
 from homing.model.address import Address
 from homing.model.health import Health
 from homing.model.name import Name, parse_name
-from homing.model.rrset import RRset
+from homing.model.rrset import RRset, address_rrsets
 from homing.operator import cluster_watch
 from homing.operator.cluster_views import Reading
 from homing.operator.cluster_watch import ClusterWatch
@@ -69,10 +69,17 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def watching(readings: Mapping[Name, Reading] | None = None) -> AsyncGenerator[World]:
-    """A zone that follows a server; what it held to is held against a look at everything in the end."""
+async def watching(
+    readings: Mapping[Name, Reading] | None = None, *, nodes: int = 0, area: str = "home", last: Iterable[RRset] = ()
+) -> AsyncGenerator[World]:
+    """A zone that follows a server; what it held to is held against a look at everything in the end.
+
+    ``nodes`` are there before it looks, ``area`` may hold their number; ``last`` is what the zone was served with.
+    """
     async with serving() as (server, client):
         world = World(server)
+        for number in range(nodes):
+            world.node(f"n{number}", f"192.0.2.{number}", area.format(number))
         watch = world.watch = ClusterWatch(
             client,
             clock=SystemClock(),
@@ -80,6 +87,7 @@ async def watching(readings: Mapping[Name, Reading] | None = None) -> AsyncGener
             changed=world.changed,
             ready=world.became,
             health=lambda origin, address: world.health.get((origin, address), Health.HEALTHY),
+            last=lambda _: last,
         )
         task = asyncio.create_task(watch.run())
         try:
@@ -151,6 +159,47 @@ async def test_addresses_that_fail_a_check_are_left_out() -> None:
         assert world.at() == {"192.0.2.1", "192.0.2.2"}
 
 
+def served(count: int, area: str = "home") -> list[RRset]:
+    """What a zone was served with when it had so many nodes."""
+    members: dict[str, list[Address]] = {}
+    for number in range(count):
+        members.setdefault(area.format(number), []).append(ip_address(f"192.0.2.{number}"))
+    return [address_rrsets(parse_name(f"{name}.lb.test"), 30, found)[0] for name, found in members.items()]
+
+
+@pytest.mark.parametrize("area", ["home", "a{}"])
+@pytest.mark.parametrize("back", [0, 6])
+async def test_a_first_look_that_shows_far_less_is_believed_the_second_time(
+    back: int, area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a start too, whether nodes share an area or have one each; what is back by then is never gone."""
+    monkeypatch.setattr(cluster_watch, "SECOND_LOOK", 1.0)
+    async with watching(nodes=6, area=area, last=served(12, area)) as world:
+        await eventually(lambda: world.watch.held_back)
+        assert (world.watch.is_ready(ZONE), world.ready) == (False, [])
+        for number in range(6, 6 + back):
+            world.node(f"n{number}", f"192.0.2.{number}", area.format(number))
+        await eventually(lambda: world.ready)
+        assert world.watch.held_back == 0
+        assert len({value for key, item in world.held.items() if key[1] == 1 for value in item.values}) == 6 + back
+
+
+async def test_a_first_look_that_shows_a_little_less_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is one of a small zone, and one of nodes that are there and not ready: that is a word, not silence."""
+    monkeypatch.setattr(cluster_watch, "SECOND_LOOK", 3600.0)
+    for nodes, last in ((9, 12), (1, 9)):
+        async with watching(nodes=nodes, last=served(last)) as world:
+            await eventually(lambda: world.ready)
+            assert len(world.at()) == nodes
+    async with watching({}, last=served(12)) as world:
+        for number in range(12):
+            world.node(f"n{number}", f"192.0.2.{number}")
+            world.server.objects["nodes", "", f"n{number}"]["status"]["conditions"][0]["status"] = "Unknown"
+        world.watch.want({ZONE: Reading(ZONE)})
+        await eventually(lambda: world.ready)
+        assert world.at() == set()
+
+
 async def test_what_is_wrong_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Not with every sign of life, and again when it is another thing."""
     async with watching() as world:
@@ -161,3 +210,20 @@ async def test_what_is_wrong_is_told_once(capsys: pytest.CaptureFixture[str]) ->
         await eventually(lambda: world.at() == {"192.0.2.2"})
         told = capsys.readouterr().out
         assert (told.count("'wrong'"), told.count("'worse'")) == (1, 1)
+        world.node("n1", "192.0.2.3,worse,worst")
+        await eventually(lambda: world.at() == {"192.0.2.3"})
+        told = capsys.readouterr().out
+        assert (told.count("'worse'"), told.count("'worst'")) == (0, 1)
+
+
+async def test_what_is_told_is_bounded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one object some things and how many more there are; of many objects, that there are more."""
+    monkeypatch.setattr(cluster_watch, "MAX_TOLD", 2)
+    async with watching() as world:
+        await eventually(lambda: world.ready)
+        world.node("n1", ",".join(f"wrong-{number}" for number in range(60)))
+        for number in range(2, 5):
+            world.node(f"n{number}", f"192.0.2.{number},wrong-too")
+        await eventually(lambda: world.at() == {"192.0.2.2", "192.0.2.3", "192.0.2.4"})
+        told = capsys.readouterr().out
+        assert (told.count("'wrong-"), told.count("and 52 more"), told.count("others")) == (8 + 1, 1, 1)

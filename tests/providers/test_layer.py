@@ -132,3 +132,20 @@ async def test_what_cannot_be_saved_is_tried_again() -> None:
     await clock.advance(AGAIN)
     await clock.advance(GATHER)
     assert at(found.zone) == {"192.0.2.2"}
+
+
+async def test_a_change_of_the_cluster_waits_for_none_but_a_version_made_just_before() -> None:
+    """The first is served at once; those that come within the gathering share the next version."""
+    clock = ManualClock(NOW)
+    found = await house("192.0.2.1", clock=clock)
+    await clock.advance(1.0)
+    before = found.zone.serial
+    found.provider.follow(ORIGIN, area("192.0.2.2"))
+    await settle()
+    assert (at(found.zone), found.zone.serial) == ({"192.0.2.2"}, before + 1)
+    for number in (3, 4):
+        found.provider.follow(ORIGIN, area(f"192.0.2.{number}"))
+        await clock.advance(GATHER / 3)
+    assert found.zone.serial == before + 1
+    await clock.advance(GATHER)
+    assert (at(found.zone), found.zone.serial) == ({"192.0.2.4"}, before + 2)

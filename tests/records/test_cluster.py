@@ -7,12 +7,15 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given, settings
 
+from homing.dns.message import Answer, Query, Question, Rcode, RRClass
+from homing.dns.render import render
 from homing.model.address import Address
 from homing.model.health import Health
 from homing.model.name import Name, parse_name
-from homing.model.rrset import RRset
+from homing.model.rrset import RRset, RRType
 from homing.records.cluster import MARK, SRV, Changes, ClusterRecords
 from homing.records.cluster_views import Hosts, Member, Naming, Offer, Port
 from homing.records.pool import MAX_ADDRESSES
@@ -204,13 +207,20 @@ def test_names_that_are_too_long_are_told_and_left_out() -> None:
     assert held.told[0].startswith("area ddd")
 
 
-def test_an_answer_stays_within_a_message() -> None:
-    """Of more addresses than that some are answered, and it is told."""
-    held = zone()
-    for number in range(MAX_ADDRESSES + 5):
-        held.take(held.records.node(f"n{number}", ready("home", at=(IPv4Address(0x0A000000 + number),))))
-    assert len(held.at("home")["A"]) == MAX_ADDRESSES
-    assert "too many addresses" in held.told[-1]
+@pytest.mark.parametrize(("rtype", "first"), [("A", v4(0)), ("AAAA", v6(0))])
+def test_an_answer_is_as_many_addresses_as_a_message_over_tcp_holds(rtype: str, first: Address) -> None:
+    """Of more some are answered, and it is told once; the longest name leaves room for as many."""
+    long = Name((b"b" * 63, b"c" * 63, b"d" * 55))
+    held, most = Zone(Naming(long)), MAX_ADDRESSES[RRType[rtype].value]
+    for number in range(most + 5):
+        held.take(held.records.node(f"n{number}", ready("a" * 63, at=(first + number,))))
+    name = long.prefixed("a" * 63)
+    answered = held.held[name, RRType[rtype].value]
+    assert len(answered.rdatas) == most
+    assert [told for told in held.told if "more addresses than an answer can hold" in told] == held.told[-1:]
+    question = Question(name, RRType[rtype], RRClass.IN)
+    message = render(Query(1, False, question), Answer(Rcode.NOERROR, True, (answered,)), udp=False)
+    assert int.from_bytes(message[6:8]) == most
 
 
 # The oracle: one look at everything, written from the table of SPEC C2-C5 and not from the state machine.

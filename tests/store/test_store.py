@@ -260,3 +260,32 @@ def test_each_history_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             store.record_update(Update(float(number), "gandi", WWW.text, "A", True, "ok", "", 0.1))
         kept = [[row.at for row in rows] for rows in (store.address_history(), store.events(), store.updates())]
     assert kept == [[9.0, 8.0, 7.0]] * 3
+
+
+def test_a_version_below_a_ceiling_that_is_on_disk_need_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """The first under a ceiling is forced, the next are not; what is written together is forced at its end."""
+    (a,) = ZONE.rrsets()
+    with Store(tmp_path) as store:
+        levels: list[int] = []
+        db = store._db
+
+        def follow_on(version: Zone, changes: dict[tuple[Name, int], RRset | None], ceiling: int) -> Zone:
+            after, diff = amend(version, changes)
+            db.set_trace_callback(lambda sql: levels.append(_level(sql)) if "synchronous" in sql else None)
+            store.append_zone(version.serial, after, diff, ceiling, b"step", 100)
+            db.set_trace_callback(None)
+            return after
+
+        def _level(sql: str) -> int:
+            return 1 if "NORMAL" in sql else 2
+
+        store.replace_zone(ZONE, 1007)
+        version = follow_on(ZONE, {a.key: None}, 2008)
+        assert levels == []
+        version = follow_on(version, {a.key: a}, 2008)
+        assert levels == [1, 2]
+        with store.together():
+            version = follow_on(version, {a.key: None}, 2008)
+        assert levels == [1, 2]
+        store.checkpoint()
+        assert store.load_zones()[ORIGIN] == StoredZone(version, "", 2008, False, (b"step",) * 3)

@@ -1,7 +1,8 @@
 """Keeps the zones served and their journals on disk, so that a restart goes on where the last run ended.
 
 A version is written before it counts (law 8). While the disk refuses, zones follow all the same; what was served
-meanwhile is not on disk, so at the next start the serial begins above all that may have been used.
+meanwhile is not on disk, so at the next start the serial begins above all that may have been used. So it does after a
+power cut: what waits for the disk is not the version but a ceiling above its serial (docs/design/003).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from homing.dns.transfers.primary import Primary
 from homing.effects.log import get_logger
 from homing.errors import ModelError, StoreError
 from homing.model.name import Name
-from homing.model.zone import Zone, ZoneDiff, serial_add
+from homing.model.zone import Zone, ZoneDiff, serial_add, serial_gt
 from homing.store import Store
 from homing.turn.memory import Memory
 
@@ -35,6 +36,8 @@ class _Kept:
     on_disk: int | None = None
     greatest: int | None = None
     is_exact: bool = False
+    ceiling: int | None = None
+    """The one on disk, where it was written in this run."""
 
 
 class ZoneKeeper:
@@ -141,11 +144,14 @@ class ZoneKeeper:
 
 
 def _append(kept: _Kept, before: int, zone: Zone, diff: ZoneDiff, taken: Step, store: Store) -> None:
-    most = JournalLimits().octets
-    store.append_zone(before, zone, diff, serial_add(zone.serial, RESERVE), encode_step(taken), most)
-    kept.on_disk = zone.serial
+    ceiling = kept.ceiling
+    if ceiling is None or serial_gt(serial_add(zone.serial, RESERVE), ceiling):
+        ceiling = serial_add(zone.serial, 2 * RESERVE)  # many versions on, so that few have to wait for the disk
+    store.append_zone(before, zone, diff, ceiling, encode_step(taken), JournalLimits().octets)
+    kept.on_disk, kept.ceiling = zone.serial, ceiling
 
 
 def _replace(kept: _Kept, zone: Zone, steps: Iterable[Step], store: Store) -> None:
-    store.replace_zone(zone, serial_add(zone.serial, RESERVE), (encode_step(item) for item in steps))
-    kept.on_disk = zone.serial
+    ceiling = serial_add(zone.serial, RESERVE)
+    store.replace_zone(zone, ceiling, (encode_step(item) for item in steps))
+    kept.on_disk, kept.ceiling = zone.serial, ceiling

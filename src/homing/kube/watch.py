@@ -88,7 +88,7 @@ class Mirror(Generic[T]):
     field_selector: str = ""
     guarded: bool = False
     synced: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    """Set once every namespace has been listed; never cleared."""
+    """Set once every namespace has been listed; only ``look_again`` clears it."""
     seen_at: float = field(default=float("-inf"), init=False)
     """Monotonic time of the server's last word."""
     unreadable: dict[Key, str] = field(default_factory=dict[Key, str], init=False)
@@ -99,6 +99,7 @@ class Mirror(Generic[T]):
     """Namespaces that cannot be followed now."""
     _objects: dict[Key, T] = field(default_factory=dict[Key, T], init=False)
     _listed: set[str] = field(default_factory=set[str], init=False)
+    _anew: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def get(self, key: Key) -> T | None:
         """The object there, if any."""
@@ -121,11 +122,18 @@ class Mirror(Generic[T]):
             for namespace in self.namespaces or ("",):
                 group.create_task(self._follow(_Place(namespace)), name=f"watch {self.resource.plural}")
 
+    def look_again(self) -> None:
+        """List all anew instead of following on; ``synced`` is set again when that is done."""
+        self.synced.clear()
+        self._listed.clear()
+        self._anew.set()
+        self._anew = asyncio.Event()
+
     async def _follow(self, place: _Place) -> None:
         while True:
             wait = 0.0
             try:
-                if not place.version:
+                if not place.version or place.namespace not in self._listed:
                     await self._list(place)
                 await self._watch(place)
             except KubeError as error:
@@ -232,15 +240,18 @@ class Mirror(Generic[T]):
             place.bookmarks = False
             reading = asyncio.create_task(self._read(place, chunks))
             silence = asyncio.create_task(self._silence(place, asked))
+            anew = asyncio.create_task(self._anew.wait())
             try:
-                await asyncio.wait((reading, silence), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((reading, silence, anew), return_when=asyncio.FIRST_COMPLETED)
+                if anew.done():
+                    return
                 if not reading.done():
                     raise KubeUnavailable(0, "Silent", f"watch {self.resource.plural}: the connection is dead")
                 reading.result()
             finally:
-                reading.cancel()
-                silence.cancel()
-                await asyncio.gather(reading, silence, return_exceptions=True)
+                for task in (reading, silence, anew):
+                    task.cancel()
+                await asyncio.gather(reading, silence, anew, return_exceptions=True)
 
     async def _silence(self, place: _Place, asked: float) -> None:
         """Wait until nothing has been heard for longer than a live server stays silent."""

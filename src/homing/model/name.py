@@ -15,6 +15,10 @@ MAX_WIRE = 255
 """Octets in a whole name in wire form, with all length octets (RFC 1035, section 2.3.4)."""
 
 _ESCAPED = frozenset(b'.\\"();@$')
+_PLAIN = bytes(octet for octet in range(33, 127) if octet not in _ESCAPED)
+"""Octets of a label that stand for themselves in presentation form."""
+
+_LENGTHS = tuple(bytes((size,)) for size in range(MAX_LABEL + 1))
 
 
 @dataclass(frozen=True, slots=True, order=False)
@@ -29,17 +33,13 @@ class Name:
     """The labels in lower case: what equality, hash and look-up go by."""
 
     def __post_init__(self) -> None:
-        size = 1
-        for label in self.labels:
-            if not label:
-                raise ModelError("a domain name has an empty label")
-            if len(label) > MAX_LABEL:
-                raise ModelError(f"label {_label_text(label)[:20]}... is longer than {MAX_LABEL} octets")
-            size += len(label) + 1
-        if size > MAX_WIRE:
-            raise ModelError(f"a domain name is longer than {MAX_WIRE} octets")
-        key = tuple(label.lower() for label in self.labels)
-        object.__setattr__(self, "key", self.labels if key == self.labels else key)  # one tuple where one will do
+        labels = self.labels
+        octets = b"".join(labels)
+        if len(octets) + len(labels) >= MAX_WIRE or not all(labels) or max(map(len, labels), default=0) > MAX_LABEL:
+            raise ModelError(_fault(labels))
+        # One tuple where one will do; names come by the ten thousand, so labels are not looked at one by one.
+        key = labels if octets == octets.lower() else tuple(label.lower() for label in labels)
+        object.__setattr__(self, "key", key)
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Name) else NotImplemented
@@ -53,17 +53,19 @@ class Name:
 
     def __str__(self) -> str:
         """Presentation form with the final dot."""
-        return "".join(_label_text(label) + "." for label in self.labels) or "."
+        if not b"".join(self.labels).translate(None, _PLAIN):
+            return b".".join(self.labels).decode("ascii") + "."
+        return "".join(_label_text(label) + "." for label in self.labels)
 
     @property
     def text(self) -> str:
         """Presentation form as people write host names: lower case, no final dot (``.`` for the root)."""
-        return str(Name(self.key))[:-1] or "."
+        return str(self if self.key is self.labels else Name(self.key))[:-1] or "."
 
     @property
     def wire(self) -> bytes:
         """Uncompressed wire form, case kept."""
-        return b"".join(bytes((len(label),)) + label for label in self.labels) + b"\0"
+        return b"".join([_LENGTHS[len(label)] + label for label in self.labels]) + b"\0"
 
     @property
     def is_root(self) -> bool:
@@ -137,6 +139,16 @@ def _escape(octets: Iterator[str], text: str) -> int:
     elif first and first.isascii():
         return ord(first)
     raise ModelError(f"{text[:80]!r} has a broken escape")
+
+
+def _fault(labels: tuple[bytes, ...]) -> str:
+    """What is wrong with labels that make no name."""
+    for label in labels:
+        if not label:
+            return "a domain name has an empty label"
+        if len(label) > MAX_LABEL:
+            return f"label {_label_text(label)[:20]}... is longer than {MAX_LABEL} octets"
+    return f"a domain name is longer than {MAX_WIRE} octets"
 
 
 def _label_text(label: bytes) -> str:

@@ -59,6 +59,18 @@ class Zone:
     soa: Soa
     nodes: MappingProxyType[Name, Mapping[int, RRset]] = field(repr=False)
     """Every name that exists: owners of RRsets and, with no RRsets, empty non-terminals (RFC 8020)."""
+    _below: Mapping[tuple[bytes, ...], int] | None = field(default=None, repr=False, compare=False)
+    """By the key of a name how many are right below it; counted when a name first went, and kept up from then on."""
+
+    _records: int | None = field(default=None, repr=False, compare=False)
+    """Counted when first asked for, and kept up from then on."""
+
+    @property
+    def records(self) -> int:
+        """How many records it has, the SOA among them."""
+        if self._records is None:
+            object.__setattr__(self, "_records", 1 + _count(self.rrsets()))
+        return self._records or 1
 
     @property
     def soa_rrset(self) -> RRset:
@@ -78,16 +90,22 @@ class Zone:
 def zone(origin: Name, serial: int, soa: Soa, rrsets: Iterable[RRset]) -> Zone:
     """Build a zone version. Raises ModelError for names outside it, repeats, a CNAME beside other data, two CNAMEs."""
     nodes: dict[Name, dict[int, RRset]] = {origin: {}}
+    known = {origin.key}
     for item in rrsets:
         _check_place(origin, item)
         types = nodes.setdefault(item.name, {})
         if item.type in types:
             raise ModelError(f"{item.name} {type_name(item.type)} is given twice")
         types[item.type] = item
+        key = item.name.key
+        known.add(key)
+        if key[1:] in known or key == origin.key:  # and then all above it
+            continue
         for above in _between(item.name, origin):
-            if above in nodes:  # and then all above it
+            if above.key in known:
                 break
-            nodes[above] = {}
+            nodes.setdefault(above, {})
+            known.add(above.key)
     for name, types in nodes.items():
         _check_node(origin, name, types)
     frozen = {name: MappingProxyType(types) for name, types in nodes.items()}
@@ -151,18 +169,21 @@ def amend(old: Zone, changes: Mapping[tuple[Name, int], RRset | None]) -> tuple[
     removed: list[RRset] = []
     added: list[RRset] = []
     nodes = old.nodes.copy()
+    made: list[Name] = []
     for (name, rtype), item in changes.items():
-        types = nodes.get(name, _NOTHING)
-        before = types.get(rtype)
+        types = nodes.get(name)
+        before = types.get(rtype) if types is not None else None
         if before == item:
             continue
-        kept = {known: rrset for known, rrset in types.items() if known != rtype}
+        kept = {known: rrset for known, rrset in (types or _NOTHING).items() if known != rtype}
         if before is not None:
             removed.append(before)
         if item is not None:
             _check_place(old.origin, item)
             added.append(item)
             kept[rtype] = item
+        if types is None:
+            made.append(name)
         nodes[name] = MappingProxyType(kept)
     if not removed and not added:
         return old, ZoneDiff((), ())
@@ -172,24 +193,41 @@ def amend(old: Zone, changes: Mapping[tuple[Name, int], RRset | None]) -> tuple[
             if above in nodes:
                 break
             nodes[above] = _NOTHING
-    _prune(nodes, dict.fromkeys(item.name for item in removed), old.origin)
+            made.append(above)
+    below = _prune(old, nodes, made, dict.fromkeys(item.name for item in removed))
     serial = serial_add(old.serial, 1)
-    return Zone(old.origin, serial, old.soa, MappingProxyType(nodes)), ZoneDiff(tuple(removed), tuple(added))
+    counted = old._records  # noqa: SLF001 - the same module
+    records = counted + _count(added) - _count(removed) if counted is not None else None
+    new = Zone(old.origin, serial, old.soa, MappingProxyType(nodes), below, records)
+    return new, ZoneDiff(tuple(removed), tuple(added))
 
 
 _NOTHING: Mapping[int, RRset] = MappingProxyType({})
 
 
-def _prune(nodes: dict[Name, Mapping[int, RRset]], names: Iterable[Name], origin: Name) -> None:
-    """Take out names that have neither RRsets nor names below, then the empty names above them likewise."""
-    empty = [name for name in names if name != origin and not nodes.get(name, True)]
-    if not empty:
-        return
-    watched = {each.key for name in empty for each in (name, *_between(name, origin))}
-    below = Counter(above for other in nodes if (above := other.key[1:]) in watched)
+def _count(rrsets: Iterable[RRset]) -> int:
+    return sum(len(item.rdatas) for item in rrsets)
+
+
+def _prune(
+    old: Zone, nodes: dict[Name, Mapping[int, RRset]], made: Iterable[Name], names: Iterable[Name]
+) -> Mapping[tuple[bytes, ...], int] | None:
+    """Take out names that have neither RRsets nor names below, then the empty names above them likewise.
+
+    ``made`` are those that the version before has not; what is given is how many are below each name now.
+    """
+    counted = old._below  # noqa: SLF001 - the same module
+    empty = [name for name in names if name != old.origin and not nodes.get(name, True)]
+    if not empty and (counted is None or not made):
+        return counted
+    below = Counter(counted if counted is not None else (name.key[1:] for name in old.nodes))
+    below.update(name.key[1:] for name in made)
     for name in empty:
-        for each in (name, *_between(name, origin)):
+        for each in (name, *_between(name, old.origin)):
             if nodes.get(each, True) or below[each.key]:
                 break
             del nodes[each]
             below[each.key[1:]] -= 1
+            if not below[each.key[1:]]:
+                del below[each.key[1:]]
+    return below

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from homing.effects.clock import Clock
+from homing.effects.garbage import uncollected
 from homing.effects.log import get_logger
 from homing.kube.client import KubeClient
 from homing.kube.kinds import SITES
 from homing.kube.kinds.site import Site
 from homing.kube.objects import EndpointSlice, Key, Node, Service, key_of
 from homing.kube.resource import ENDPOINT_SLICES, NODES, SERVICES
-from homing.kube.watch import Mirror
+from homing.kube.watch import FROM, SECOND_LOOK, SHARE, Mirror
 from homing.model.address import Address
 from homing.model.health import Health
 from homing.model.name import Name
@@ -30,6 +31,13 @@ log = get_logger("nodes")
 
 SITES_LOOK = 10.0
 """Seconds that nodes which follow their Site wait for the Sites, which a cluster need not have, or let us read."""
+
+
+MAX_TOLD = 1000
+"""Objects of a zone of which is told and remembered what is wrong with them."""
+
+SHOWN = 8
+"""Things wrong with one object that are told one by one."""
 
 
 @dataclass(eq=False)
@@ -48,7 +56,8 @@ class ClusterWatch:
 
     ``changed`` is told what changed in a zone that was ready; ``ready`` that one has become so: all nodes, Services and
     slices have been seen, and the Sites where nodes follow them. ``health`` tells what a zone knows of an address;
-    whoever knows better later calls ``checked``.
+    whoever knows better later calls ``checked``. ``last`` gives the address RRsets that a zone was last served with
+    from the cluster: where the first look shows far less, a second one has to show the same before the zone is ready.
     """
 
     def __init__(
@@ -60,6 +69,7 @@ class ClusterWatch:
         changed: Callable[[Name, Changes], None],
         ready: Callable[[Name], None],
         health: Callable[[Name, Address], Health] = lambda _zone, _address: Health.HEALTHY,
+        last: Callable[[Name], Iterable[RRset]] = lambda _: (),
     ) -> None:
         self.nodes = Mirror(client, NODES, clock=clock, chance=chance, on_change=self._node, guarded=True)
         self.services = Mirror(client, SERVICES, clock=clock, chance=chance, on_change=self._service, guarded=True)
@@ -69,6 +79,8 @@ class ClusterWatch:
         self._changed = changed
         self._ready = ready
         self._health = health
+        self._last = last
+        self._missing = 0
         self._wanted: dict[Name, Reading] = {}
         self._zones: dict[Name, _Zone] = {}
         self._news = asyncio.Event()
@@ -87,8 +99,8 @@ class ClusterWatch:
 
     @property
     def held_back(self) -> int:
-        """How many objects were missing from lists that are looked at again before they are believed."""
-        return sum(sum(mirror.held_back.values()) for mirror in self._mirrors)
+        """How much was missing from lists that are looked at again before they are believed."""
+        return self._missing + sum(sum(mirror.held_back.values()) for mirror in self._mirrors)
 
     @property
     def _mirrors(self) -> tuple[Mirror[Node], Mirror[Service], Mirror[EndpointSlice]]:
@@ -133,6 +145,7 @@ class ClusterWatch:
                 group.create_task(mirror.run())
             for mirror in self._mirrors:
                 await mirror.synced.wait()
+            is_first = True
             while True:
                 self._news.clear()
                 if not self._sites_wanted and self._any_wants_sites():
@@ -144,9 +157,15 @@ class ClusterWatch:
                         log.warning("Sites cannot be read, nodes that follow theirs have their ExternalIP")
                     self._sites_known = True
                     self._again()
-                for origin in [origin for origin in self._wanted if origin not in self._zones]:
+                new = [origin for origin in self._wanted if origin not in self._zones]
+                for origin in new:
                     self._build(origin)
-                    self._ready(origin)
+                if is_first:
+                    await self._believe(new)
+                    is_first = False
+                for origin in new:
+                    if origin in self._zones:
+                        self._ready(origin)
                 await self._news.wait()
 
     async def _next(self) -> None:
@@ -157,6 +176,46 @@ class ClusterWatch:
         readings = self._wanted.values()
         return any(reading.wants_sites(node) for node in self.nodes.values() for reading in readings)
 
+    async def _believe(self, new: Iterable[Name]) -> None:
+        """Where the first look shows far less of a zone than was served last, look again until two show the same."""
+        doubted: dict[Name, frozenset[object]] = {}
+        while True:
+            gone = {origin: self._gone(origin) for origin in new if origin in self._zones}
+            gone = {origin: what for origin, what in gone.items() if not what <= doubted.get(origin, frozenset())}
+            self._missing = sum(map(len, gone.values()))
+            if not gone:
+                return
+            doubted |= gone
+            for origin, what in gone.items():
+                del self._zones[origin]
+                log.warning(
+                    "the cluster holds far less than the zone did, which stays until a second look shows the same",
+                    zone=origin.text, missing=len(what), seconds=SECOND_LOOK,
+                )  # fmt: skip
+            await self._clock.sleep(SECOND_LOOK)
+            for mirror in self._mirrors:
+                mirror.look_again()
+            for mirror in self._mirrors:
+                await mirror.synced.wait()
+            for origin in gone:
+                if origin in self._wanted:
+                    self._build(origin)
+
+    def _gone(self, origin: Name) -> frozenset[object]:
+        """Names that a zone was served with last and nothing in the cluster has, or addresses; if they are many.
+
+        An address that some node has counts as there, ready or not: that a node is not ready is no silence.
+        """
+        last, records = list(self._last(origin)), self._zones[origin].records
+        names = {item.name for item in last}, {item.name for item in records.rrsets()}
+        data = {each for item in last for each in item.rdatas}, {address.packed for address in records.addresses()}
+        missing: set[object] = set()
+        for before, after in (names, data):
+            if len(before) >= FROM and len(before - after) > SHARE * len(before):
+                missing |= before - after
+        return frozenset(missing)
+
+    @uncollected(stays=True)
     def _build(self, origin: Name) -> None:
         """Look at everything there is, for a zone that is new or reads it otherwise."""
         reading = self._wanted[origin]
@@ -218,16 +277,23 @@ class ClusterWatch:
             if changes := event(zone):
                 self._changed(origin, changes)
 
-    def _tell(self, zone: _Zone, kind: str, key: Key, told: Iterable[str]) -> None:
-        """Say what is wrong with an object, when it became so."""
-        now, place = tuple(told), (kind, key)
-        if now != zone.told.get(place, ()):
-            for what in now:
-                log.warning(what, zone=zone.reading.origin.text, **{kind: "/".join(part for part in key if part)})
-        if now:
-            zone.told[place] = now
-        else:
+    def _tell(self, zone: _Zone, kind: str, key: Key, told: Sequence[str]) -> None:
+        """Say what is wrong with an object, each thing when it became so."""
+        place = (kind, key)
+        before = zone.told.get(place, ())
+        if not told:
             zone.told.pop(place, None)
+            return
+        if not before and len(zone.told) >= MAX_TOLD:
+            return
+        now = tuple(told[:SHOWN]) if len(told) <= SHOWN else (*told[:SHOWN], f"and {len(told) - SHOWN} more")
+        zone.told[place] = now
+        where = {"zone": zone.reading.origin.text, kind: "/".join(part for part in key if part)}
+        for what in now:
+            if what not in before:
+                log.warning(what, **where)
+        if not before and len(zone.told) == MAX_TOLD:
+            log.warning("so much is wrong that what is wrong with others is not told", zone=where["zone"])
 
 
 def _selector(site: Site | None) -> Any:

@@ -20,7 +20,7 @@ from homing.operator.entry import Unready
 from homing.operator.own import reference
 from homing.operator.zone_checks import Checked
 from homing.operator.zone_state import House, Known
-from homing.operator.zones import records_of, status_of
+from homing.operator.zones import status_of
 from homing.providers.zone import ZoneProvider
 
 log = get_logger("zones")
@@ -36,6 +36,9 @@ SHOWN = 5
 
 STANDING = 5.0
 """Seconds between two looks at how far secondaries are."""
+
+REST = 2.0
+"""Seconds between two writes of a status in which nothing moved but the serial, and what follows from it."""
 
 HEALTHY = "AddressesHealthy"
 """The condition that tells whether the addresses of nodes pass their check."""
@@ -78,6 +81,9 @@ class ZoneReports:
         wait = WAITS_FOR if problem is not None else STANDING if standings else None
         if known is not None and status == known.status:
             return wait
+        rest = known.written_at + REST - self._clock.monotonic() if known is not None else 0.0
+        if known is not None and rest > 0 and _standing(status) == _standing(known.status):
+            return rest
         body = {"metadata": {"uid": found.metadata.uid}, "status": status}
         try:
             await self._client.patch(ZONES, name, body, sub="status")
@@ -87,15 +93,15 @@ class ZoneReports:
             log.warning("status not written, trying again", zone=name, reason=str(error))
             return AGAIN
         if known is not None:
-            known.status = status
+            known.status, known.written_at = status, self._clock.monotonic()
         return wait
 
     async def served(self, found: Zone, origin: Name) -> None:
         """Tell that a zone is served as its Zone says now."""
         zone = self._authority.zone(origin)
         assert zone is not None  # noqa: S101 - just now
-        told = f"{origin.text} is served with serial {zone.serial} and {records_of(zone)} records"
-        log.info("zone served", zone=origin.text, serial=zone.serial, records=records_of(zone))
+        told = f"{origin.text} is served with serial {zone.serial} and {zone.records} records"
+        log.info("zone served", zone=origin.text, serial=zone.serial, records=zone.records)
         self._recorder.event(_reference(found), "Normal", "Served", told, "Serve")
         await self._house.happened(origin, f"Zone {found.metadata.name}: serial {zone.serial}")
 
@@ -176,6 +182,11 @@ class ZoneReports:
 def _some(items: list[Any]) -> str:
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(items[:SHOWN]) + more
+
+
+def _standing(status: Mapping[str, Any]) -> Any:
+    """What a status says beside numbers that every version moves."""
+    return status.get("observedGeneration"), status.get("conditions"), status.get("unhealthyAddresses")
 
 
 def _reference(found: Zone) -> ObjectReference:

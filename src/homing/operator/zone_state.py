@@ -87,3 +87,5 @@ class Known:
     unhealthy: set[str] | None = None
     """Addresses that fail their check, as they were told; None where nothing was."""
     status: dict[str, Any] = field(default_factory=dict[str, Any])
+    written_at: float = float("-inf")
+    """Monotonic time at which its status was written."""

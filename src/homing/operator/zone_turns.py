@@ -92,6 +92,7 @@ class ZoneTurns:
             changed=provider.follow,
             ready=self._cluster_ready,
             health=self.checks.health,
+            last=self._of_cluster,
         )
         self._reports = ZoneReports(client, provider, authority, house, recorder, self.checks.checked, clock)
         self._readings: dict[Name, Reading] = {}
@@ -234,6 +235,11 @@ class ZoneTurns:
             else:
                 self._readings[origin] = reading
             self.cluster.want(self._readings)
+
+    def _of_cluster(self, origin: Name) -> list[RRset]:
+        """What a zone that is served as it was last has of the cluster, if that can be told."""
+        names = self._house.published(origin)
+        return [item for item in self._provider.changeable_in(origin) if names is not None and item.name not in names]
 
     def _last(self, origin: Name, reads: Reading | None) -> list[RRset] | None:
         """What Domains hold in a zone that is served as it was last; None for all that is not fixed."""

@@ -115,7 +115,7 @@ def status_of(
     """The status of a Zone; ``standings`` are those of its secondaries."""
     return {
         "serial": served.serial if served is not None else None,
-        "records": records_of(served) if served is not None else 0,
+        "records": served.records if served is not None else 0,
         "secondaries": [
             {
                 "address": item.secondary.host,
@@ -134,11 +134,6 @@ def shown_lag(seconds: float) -> int:
     """A lag as the status tells it: rounded down to a power of two, so that one that grows is seldom written."""
     whole = int(seconds)
     return 1 << whole.bit_length() - 1 if whole else int(seconds > 0)
-
-
-def records_of(served: Served) -> int:
-    """How many records a zone has, the SOA among them."""
-    return 1 + sum(len(item.rdatas) for item in served.rrsets())
 
 
 def _rrset(item: Record, origin: Name, ttl: int) -> RRset:

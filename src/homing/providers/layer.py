@@ -26,26 +26,30 @@ class Layer:
         self.published = set(published)
         self.hidden: dict[Name, str] = {}
         self.pending: set[Name] = set()
-        self._wanted: dict[Name, dict[int, RRset]] = {}
-        self.take({item.key: item for item in wanted})
-        self.pending.clear()
+        self._wanted: dict[Name, tuple[RRset, ...]] = {}
+        for item in wanted:
+            self._wanted[item.name] = (*self._wanted.get(item.name, ()), item)
 
     def take(self, changes: Changes) -> None:
         """The cluster wants this from now on."""
         for (name, rtype), item in changes.items():
-            types = self._wanted.setdefault(name, {})
-            if item is not None:
-                types[rtype] = item
+            held = tuple(each for each in self._wanted.get(name, ()) if each.type != rtype)
+            if item is not None or held:
+                self._wanted[name] = held if item is None else (*held, item)
             else:
-                types.pop(rtype, None)
-            if not types:
-                del self._wanted[name]
+                self._wanted.pop(name, None)
             self.pending.add(name)
 
     def visible(self, zone: Zone, static: Keys) -> Iterator[RRset]:
         """All that the cluster has; ``zone`` holds the fixed records, ``static`` are their names and types."""
-        for name in self._wanted:
-            yield from self._at(zone, static, name, self.published).values()
+        self.hidden.clear()
+        is_plain = not any(_is_obstacle(zone, name, types) for name, types in zone.nodes.items())
+        others = self.published | {name for name, _ in static}
+        for name, items in self._wanted.items():
+            if is_plain and name not in others:  # which is nearly all of them, by the thousand
+                yield from items
+            else:
+                yield from self._at(zone, static, name, self.published).values()
 
     def merged(
         self, zone: Zone, static: Keys, published: Changes
@@ -81,7 +85,7 @@ class Layer:
         if why:
             self.hidden[name] = why
             return {}
-        return {rtype: item for rtype, item in wanted.items() if (name, rtype) not in static}
+        return {item.type: item for item in wanted if item.key not in static}
 
 
 def obstacle(zone: Zone, name: Name) -> str:
@@ -97,6 +101,11 @@ def obstacle(zone: Zone, name: Name) -> str:
         if RRType.NS in held:
             return f"it belongs to {above.text}, which is delegated"
     return ""
+
+
+def _is_obstacle(zone: Zone, name: Name, types: Mapping[int, RRset]) -> bool:
+    """Whether what is at this name of a zone may be in the way of others."""
+    return RRType.CNAME in types or RRType.DNAME in types or (RRType.NS in types and name != zone.origin)
 
 
 _NOTHING: Mapping[int, RRset] = {}

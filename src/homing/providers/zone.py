@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from homing.dns.authority import Authority, Change
 from homing.effects.clock import Clock
+from homing.effects.garbage import uncollected
 from homing.effects.log import get_logger
 from homing.errors import HomingError, ModelError, ProviderBusy, ProviderRefused, StoreError, kind_and_place
 from homing.model.address import Address
@@ -24,7 +25,10 @@ from homing.providers.layer import Layer, obstacle
 log = get_logger("zone")
 
 GATHER = 0.005
-"""Seconds in which changes of a zone are gathered: they share a serial, a write and a NOTIFY."""
+"""Seconds in which changes of a zone are gathered: they share a serial, a write and a NOTIFY.
+
+Who changes a name waits so long for others. What follows a cluster waits only where a version was made just before.
+"""
 
 AGAIN = 1.0
 """Seconds after which what could not be saved is tried again, where nobody waits for it who would."""
@@ -109,6 +113,8 @@ class ZoneProvider:
         self._clock = clock
         self._lock = _LOCKS.setdefault(authority, asyncio.Lock())
         self._waiting: dict[Name, list[_Waiting]] = {}
+        self._made_at: dict[Name, float] = {}
+        """Monotonic time at which the making of a zone's last version began."""
         self._tasks: dict[asyncio.Task[None], list[_Waiting]] = {}
 
     @property
@@ -165,8 +171,12 @@ class ZoneProvider:
 
     def changeable(self) -> tuple[RRset, ...]:
         """All A and AAAA RRsets in the zones that are not static: what was published here, by whomever."""
-        served = ((self._authority.zone(origin), static) for origin, static in self._static.items())
-        return tuple(item for zone, static in served if zone for item in _dynamic(zone, static))
+        return tuple(item for origin in self._static for item in self.changeable_in(origin))
+
+    def changeable_in(self, origin: Name) -> tuple[RRset, ...]:
+        """The same of one zone."""
+        served = self._authority.zone(origin)
+        return _dynamic(served, self._static.get(origin, frozenset())) if served is not None else ()
 
     async def read(self, name: Name) -> tuple[RRset, ...]:
         """The A and AAAA RRsets served at the name, but not those of the cluster, which give way."""
@@ -193,7 +203,7 @@ class ZoneProvider:
         layer = self._layers.get(origin)
         if layer is not None and changes:
             layer.take(changes)
-            self._gather(origin)
+            self._gather(origin, self._made_at.get(origin, 0.0) + GATHER - self._clock.monotonic())
 
     def hidden(self, origin: Name) -> Mapping[Name, str]:
         """Names of the cluster's that are not served in a zone, with who has them."""
@@ -205,11 +215,11 @@ class ZoneProvider:
         layer = self._layers.get(origin)
         return None if layer is None else frozenset(layer.published)
 
-    def _gather(self, origin: Name) -> list[_Waiting]:
-        """Those that wait for the next version of a zone, which is on its way."""
+    def _gather(self, origin: Name, seconds: float = GATHER) -> list[_Waiting]:
+        """Those that wait for the next version of a zone, which is on its way; who is first says how long it waits."""
         if origin not in self._waiting:
             gathered = self._waiting[origin] = []
-            task = asyncio.get_running_loop().create_task(self._advance(origin))
+            task = asyncio.get_running_loop().create_task(self._advance(origin, seconds))
             self._tasks[task] = gathered
             task.add_done_callback(lambda task: self._ended(task, gathered))
         return self._waiting[origin]
@@ -236,7 +246,7 @@ class ZoneProvider:
                 dynamic = self._published(old) if old is not None else ()
             bare = zone(origin, 0, template.soa, template.static)
             kept = [item for item in dynamic if item.key not in static and not obstacle(bare, item.name)]
-            with self._laid(origin, cluster, {item.name for item in kept}) as layer:
+            with uncollected(), self._laid(origin, cluster, {item.name for item in kept}) as layer:
                 if layer is not None:
                     kept += layer.visible(bare, static)
                 content = (*template.static, *kept)
@@ -281,6 +291,7 @@ class ZoneProvider:
             self._templates.pop(origin, None)
             self._static.pop(origin, None)
             self._layers.pop(origin, None)
+            self._made_at.pop(origin, None)
             self._authority.withdraw(origin)
 
     def named(self, name: str) -> ZoneProvider:
@@ -307,10 +318,12 @@ class ZoneProvider:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _advance(self, origin: Name) -> None:
+    async def _advance(self, origin: Name, seconds: float) -> None:
         """Make the next version of a zone out of what was gathered."""
-        await self._clock.sleep(GATHER)
+        if seconds > 0:
+            await self._clock.sleep(seconds)
         async with self._lock:
+            self._made_at[origin] = self._clock.monotonic()
             await self._advance_by(origin, self._waiting.pop(origin))
 
     def _ended(self, task: asyncio.Task[None], gathered: list[_Waiting]) -> None:

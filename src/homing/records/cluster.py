@@ -22,13 +22,14 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
+from operator import itemgetter
 from typing import TypeVar
 
 from homing.errors import ModelError
 from homing.model.address import Address, Family
 from homing.model.health import Health
 from homing.model.name import Name
-from homing.model.rrset import ADDRESS_TYPES, RRset, RRType, txt_rdata
+from homing.model.rrset import ADDRESS_TYPES, RRset, RRType, txt_rdata, type_name
 from homing.records.cluster_views import Hosts, Key, Member, Naming, Offer
 from homing.records.pool import MAX_ADDRESSES, Packed, Pool
 
@@ -78,15 +79,18 @@ class ClusterRecords:
         self._pools: dict[_Owner, Pool] = {}
         self._names: dict[_Owner, tuple[tuple[Name, frozenset[int]], ...]] = {}
         self._ports: dict[Key, tuple[Name, ...]] = {}
-        self._claims: dict[Name, dict[_Owner, Mapping[int, RRset]]] = {}
+        self._claims: dict[Name, tuple[tuple[_Owner, Mapping[int, RRset]], ...]] = {}
+        """Who claims a name, whoever has it first; nearly always one alone."""
         self._unhealthy: dict[bytes, Health] = {}
+        self._overfull: set[_Owner] = set()
+        """Those of which was told that they have too many addresses."""
         self.revision = 0
         """Another one when ``addresses`` may be others."""
 
     def rrsets(self) -> Iterator[RRset]:
         """All that the zone holds of the cluster."""
         for claims in self._claims.values():
-            yield from claims[min(claims)].values()
+            yield from claims[0][1].values()
 
     def addresses(self) -> Iterator[Address]:
         """The addresses of nodes that a name has, or would have if they were ready: those worth a check."""
@@ -281,6 +285,7 @@ class ClusterRecords:
 
     def _close(self, owner: _Owner, turn: _Turn) -> None:
         self._pools.pop(owner, None)
+        self._overfull.discard(owner)
         for name, _ in self._names.pop(owner, ()):
             self._claim(owner, name, _NOTHING, turn)
 
@@ -309,11 +314,17 @@ class ClusterRecords:
     def _show(self, owner: _Owner, turn: _Turn) -> None:
         """What an area, a Service or a node has is what its names hold."""
         pool = self._pools[owner]
-        if pool.overfull:
-            self._tell(f"{_told(owner)} has too many addresses, {MAX_ADDRESSES} of each family are answered")
+        if not pool.overfull:
+            self._overfull.discard(owner)
+        elif owner not in self._overfull:
+            self._overfull.add(owner)
+            most = " and ".join(f"{most:,} {type_name(rtype)}" for rtype, most in MAX_ADDRESSES.items())
+            self._tell(f"{_told(owner)} has more addresses than an answer can hold; it has {most} at most")
+        found, ttl = pool.answered(self._unhealthy), self._naming.ttl
         for name, allowed in self._names[owner]:
-            rrsets = pool.rrsets(name, self._naming.ttl, self._unhealthy)
-            types: Mapping[int, RRset] = {rtype: item for rtype, item in rrsets.items() if rtype in allowed}
+            types: Mapping[int, RRset] = {
+                rtype: RRset(name, rtype, ttl, rdatas) for rtype, rdatas in found.items() if rtype in allowed
+            }
             self._claim(owner, name, types or {RRType.TXT: self._rrset(name, RRType.TXT, MARK)}, turn)
 
     def _show_ports(self, key: Key, view: Offer | None, turn: _Turn) -> None:
@@ -342,18 +353,22 @@ class ClusterRecords:
 
     def _claim(self, owner: _Owner, name: Name, types: Mapping[int, RRset], turn: _Turn) -> None:
         """An owner says what a name holds; what is seen of it goes into the changes."""
-        claims = self._claims.setdefault(name, {})
-        before = claims[min(claims)] if claims else _NOTHING
+        claims = self._claims.get(name, ())
+        before = claims[0][1] if claims else _NOTHING
+        claims = tuple(claim for claim in claims if claim[0] != owner)
         if types:
-            claims[owner] = types
+            claims = tuple(sorted((*claims, (owner, types)), key=itemgetter(0))) if claims else ((owner, types),)
+        if claims:
+            self._claims[name] = claims
         else:
-            claims.pop(owner, None)
-        after = claims[min(claims)] if claims else _NOTHING
-        if not claims:
-            del self._claims[name]
-        for rtype in before.keys() | after.keys():
-            if before.get(rtype) != after.get(rtype):
-                turn.change((name, rtype), before.get(rtype), after.get(rtype))
+            self._claims.pop(name, None)
+        after = claims[0][1] if claims else _NOTHING
+        for rtype, item in after.items():
+            if before.get(rtype) != item:
+                turn.change((name, rtype), before.get(rtype), item)
+        for rtype, item in before.items():
+            if rtype not in after:
+                turn.change((name, rtype), item, None)
 
 
 class _Turn:

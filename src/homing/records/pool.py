@@ -6,11 +6,13 @@ from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Mapping
 
 from homing.model.health import Health, answered
-from homing.model.name import Name
-from homing.model.rrset import FAMILIES, RRset
+from homing.model.rrset import FAMILIES, RRType
 
-MAX_ADDRESSES = 2000
-"""Addresses of a family at one name: 56,000 octets of AAAA records, so that the answer fits a message over TCP."""
+MAX_ADDRESSES = {RRType.A.value: 4000, RRType.AAAA.value: 2300}
+"""Addresses of a family at one name: of 16 and 28 octets each, they fill the 65,535 octets of a message over TCP.
+
+No answer can hold more (RFC 1035, section 4.2.2).
+"""
 
 Packed = tuple[int, bytes]
 """The type of an address record, A or AAAA, and its data."""
@@ -39,19 +41,19 @@ class Pool:
         """A member has none any more; whether that changes anything."""
         return self._exchange(self._held.pop(member, ()), ())
 
-    def rrsets(self, name: Name, ttl: int, unhealthy: Mapping[bytes, Health]) -> dict[int, RRset]:
-        """The RRsets of a name, at most ``MAX_ADDRESSES`` in each, of those that are ``answered`` in each family."""
-        found: dict[int, RRset] = {}
+    def answered(self, unhealthy: Mapping[bytes, Health]) -> dict[int, tuple[bytes, ...]]:
+        """The data of the address records by type, at most ``MAX_ADDRESSES``: those that checks leave."""
+        found: dict[int, tuple[bytes, ...]] = {}
         for rtype, rdatas in self._sorted.items():
             if rdatas:
                 passed = answered(rdatas, lambda data: unhealthy.get(data, Health.HEALTHY)) if unhealthy else rdatas
-                found[rtype] = RRset(name, rtype, ttl, tuple(passed[:MAX_ADDRESSES]))
+                found[rtype] = tuple(passed[: MAX_ADDRESSES[rtype]])
         return found
 
     @property
     def overfull(self) -> bool:
         """Whether there are more addresses of a family than are answered."""
-        return any(len(rdatas) > MAX_ADDRESSES for rdatas in self._sorted.values())
+        return any(len(rdatas) > MAX_ADDRESSES[rtype] for rtype, rdatas in self._sorted.items())
 
     def _exchange(self, before: Iterable[Packed], after: Iterable[Packed]) -> bool:
         changed = False

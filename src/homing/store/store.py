@@ -30,11 +30,14 @@ FILE = "homing.db"
 KEEP_ROWS = 200_000
 """Rows of each history that are kept; the oldest go first."""
 
+WAL_PAGES = 4000
+"""Pages of the log from which up a write takes them into the tables; who calls ``checkpoint`` before spares it that."""
+
 
 class Store:
     """Everything that outlives a restart. Thread-safe. Every method raises StoreError when the disk says no.
 
-    Each write is on disk (fsync) when its method returns.
+    Each write is on disk (fsync) when its method returns, unless it says otherwise.
     """
 
     def __init__(self, directory: Path, *, readonly: bool = False) -> None:
@@ -70,6 +73,7 @@ class Store:
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         self._migrate()
 
     def _version(self) -> int:
@@ -129,6 +133,23 @@ class Store:
             except BaseException:
                 self._roll_back()
                 raise
+
+    @contextmanager
+    def _unforced(self) -> Generator[None, None, None]:
+        """What is written meanwhile outlives this process, but not a power cut before the next write that is forced."""
+        with self._lock:
+            if self._together:
+                yield
+                return
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            try:
+                yield
+            finally:
+                self._db.execute("PRAGMA synchronous = FULL")
+
+    def checkpoint(self) -> None:
+        """Take what was written into the tables, so that no write has to."""
+        self._rows("PRAGMA wal_checkpoint(PASSIVE)")
 
     @contextlib.contextmanager
     def together(self) -> Generator[None, None, None]:
@@ -317,9 +338,12 @@ class Store:
     def append_zone(self, before: int, zone: Zone, diff: ZoneDiff, ceiling: int, step: bytes, most: int) -> None:
         """Remember the version that follows serial ``before``: what differs, and the step for the journal.
 
-        The journal keeps ``most`` octets. Raises StoreError when another version is on disk, too.
+        The journal keeps ``most`` octets. A ceiling that is new is on disk when this returns; the version alone is with
+        the system, so a power cut may lose the last ones, and their serials are below the ceiling. Raises StoreError
+        when another version is on disk, too.
         """
-        with self._write() as db:
+        reserved = self._rows("SELECT 1 FROM zone_head WHERE origin = ? AND ceiling = ?", zone.origin.text, ceiling)
+        with self._unforced() if reserved else contextlib.nullcontext(), self._write() as db:
             zones.append_zone(db, before, zone, diff, ceiling, step, most)
 
     def load_zones(self) -> dict[Name, StoredZone]:

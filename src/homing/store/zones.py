@@ -109,8 +109,5 @@ def _soa(zone: Zone) -> str:
 def _put_rrsets(db: sqlite3.Connection, origin: str, rrsets: Iterable[RRset]) -> None:
     db.executemany(
         "INSERT OR REPLACE INTO zone_rrset VALUES (?, ?, ?, ?, ?)",
-        (
-            (origin, str(item.name), int(item.type), item.ttl, ",".join(data.hex() for data in item.rdatas))
-            for item in rrsets
-        ),
+        [(origin, str(item.name), int(item.type), item.ttl, ",".join(map(bytes.hex, item.rdatas))) for item in rrsets],
     )

@@ -18,6 +18,9 @@ from homing.store import Event, GoodAddress, Store, Update
 
 log = get_logger("memory")
 
+TIDY = 100
+"""Versions of zones after which the store's log is taken into its tables, while nobody waits for a write."""
+
 
 class Memory:
     """The store as the runtime sees it: reads from memory, writes through one thread, survives a full disk.
@@ -40,6 +43,7 @@ class Memory:
         self._tell = tell
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._pending: dict[tuple[object, ...], tuple[Any, ...]] = {}
+        self._versions = 0
         self.trouble = ""
         self.salt = store.salt if store else b"\0" * 16
         self.good: dict[Family, GoodAddress] = store.good_addresses() if store else {}
@@ -170,6 +174,14 @@ class Memory:
         """A zone has a new version, which ``write`` puts into the store."""
         if self._store is not None:
             await self._write(("zone", origin), write, self._store)
+            self._versions += 1
+            if self._versions % TIDY == 0:
+                self._thread.submit(self._tidy, self._store)
+
+    @staticmethod
+    def _tidy(store: Store) -> None:
+        with contextlib.suppress(StoreError):  # a write that the disk refuses tells
+            store.checkpoint()
 
     async def zones(self, write: Callable[[Store], None]) -> None:
         """Something changed for many zones; what the disk refuses is not tried again."""

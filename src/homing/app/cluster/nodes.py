@@ -7,6 +7,7 @@ replica builds the zone by itself. What was served last is on disk, so a start w
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import socket
 from collections.abc import Callable, Collection, Iterator
@@ -154,6 +155,7 @@ class NodeZone:
         self._watch: ClusterWatch | None = None
         self._ready = asyncio.Event()
         self._seen = False
+        self._running: asyncio.Future[None] | None = None
         self._authority: Authority
         self._transfers: Transfers
         self._provider: ZoneProvider
@@ -188,22 +190,31 @@ class NodeZone:
         return self._seen and self._watch is not None and self._watch.live
 
     async def open(self, authority: Authority, store: Store, transfers: Transfers, files: Collection[Name]) -> None:
-        """Serve what was served last. Raises ConfigError for credentials that cannot be used, or a file of the zone."""
+        """Serve what was served last; credentials come later. Raises ConfigError for a file of the same zone."""
         if self.origin in files:
             raise ConfigError("--zone", f"a zone file of {self.origin.text} is served", "remove one of the two")
         self._authority, self._transfers = authority, transfers
-        self._credentials = await credentials_of(self._settings)
         save = transfers.keeper.save
-        self._provider = ZoneProvider("zone", authority, (), save, self._clock, timed=True)
+        self._provider = ZoneProvider("zone", authority, (self._template,), save, self._clock, timed=True)
         kept = [zone for zone in transfers.keeper.last_good if zone.origin == self.origin]
         authority.replace(kept, (), () if kept else (self.origin,))
         await transfers.keeper.hold([zone.origin for zone in kept])
         await transfers.list_members([self.origin], source="nodes")
         for zone in kept:
             log.info("zone is served as it was last", zone=zone.origin.text, serial=zone.serial)
+        if not kept:  # nothing is kept from being answered: the look at the cluster begins while the server starts
+            self._running = asyncio.ensure_future(self._run())
 
     async def run(self) -> None:
-        """Follow the cluster until cancelled."""
+        """Follow the cluster until cancelled. Raises ConfigError for credentials that cannot be used."""
+        running = self._running or asyncio.ensure_future(self._run())
+        try:
+            await running
+        finally:
+            running.cancel()
+
+    async def _run(self) -> None:
+        self._credentials = await credentials_of(self._settings)
         await lasting(self._take_part, "nodes", self._metrics, self._clock)
 
     async def _take_part(self) -> None:
@@ -232,6 +243,7 @@ class NodeZone:
             changed=self._provider.follow,
             ready=lambda _: self._ready.set(),
             health=checks.health,
+            last=self._provider.changeable_in,
         )
         watch.want({self.origin: self._reading})
         async with asyncio.TaskGroup() as group:
@@ -243,6 +255,7 @@ class NodeZone:
                 await self._clock.sleep(AGAIN)
             if not self._seen:
                 self._seen = True
+                gc.freeze()  # all of it stays: looking through it for garbage would hold up changes
                 self._authority.replace((), (ROOT,))
             self._say()
 

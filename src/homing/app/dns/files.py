@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
 import stat
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from homing.dns.master import SUFFIX, Pulse, load_zone
+from homing.effects.garbage import uncollected
 from homing.errors import ConfigError, ModelError
 from homing.model.name import Name, parse_name
 from homing.model.zone import Zone
@@ -66,7 +65,7 @@ class ZoneFiles:
         """
         paths, errors = self._list()
         known: dict[Path, Known] = {}
-        with _uncollected():
+        with uncollected():
             for count, path in enumerate(paths):
                 progress(count, len(paths))
                 known[path] = _look(path, self._known.get(path), pulse)
@@ -107,18 +106,6 @@ class ZoneFiles:
             real = os.path.realpath(directory)
             paths += [path for path in found if os.path.join(real, path.name) not in named]  # noqa: PTH118 - as realpath
         return paths, errors
-
-
-@contextlib.contextmanager
-def _uncollected() -> Generator[None, None, None]:
-    """Without looking for garbage: there is next to none, and looking takes a third of the time to load."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _printable(error: ConfigError) -> ConfigError:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -23,7 +22,7 @@ from homing.dns.cookie import CookieVerdict
 from homing.dns.edns import CLIENT_COOKIE
 from homing.dns.engine.learned import Cached, Learned
 from homing.dns.engine.limit import RateLimit, RateLimiter
-from homing.dns.engine.names import Entry
+from homing.dns.engine.names import Entry, Ring
 from homing.dns.lookup import TRANSFERS, Zones
 from homing.dns.message import PLAIN_UDP_SIZE, Answer, BadQuery, Query, Rcode, parse_query
 from homing.dns.render import render
@@ -64,6 +63,8 @@ _NO_ID = b"\0\0"
 _QUESTION = 12
 _ANSWERS = 5
 """Where the number of answers ends in a response of up to 255, without its id."""
+_ADDRESS = 12
+"""Octets of an address record before its address, where a pointer stands for its name."""
 _TC = 0x02
 _OPT = 11
 """Octets of an OPT record without options."""
@@ -204,9 +205,10 @@ class Answers:
         if entry is None:
             return self._learn(query, flavour, asked, cookie, slot)
         entry.uses += 1
-        if entry.turns is not None:
-            entry.turns.rotate(-1)
-            return b"".join((entry.head, question, entry.turns[0], cookie))
+        ring = entry.ring
+        if ring is not None:
+            at = ring.at = (ring.at + ring.step) % ring.end
+            return b"".join((entry.head, question, ring.octets[at : at + ring.size], entry.tail, cookie))
         message = b"".join((entry.head, question, entry.tail, cookie))
         if not cookie and self.patience > 0:
             self._learned.admit(query, message, entry.kind)
@@ -273,8 +275,8 @@ class Answers:
             entry = Entry(self._starts.setdefault(head, head), message[start:end], kind)
             addresses = max((len(item.rdatas) for item in said.answer if item.type in FAMILIES), default=0)
             if addresses > 1:
-                turned = (render(parsed, said, udp=True, options=options, turn=turn) for turn in range(addresses))
-                entry.turns = deque(tail[start:end] for tail in turned)
+                render_turn = lambda turn: render(parsed, said, udp=True, options=options, turn=turn)[start:end]  # noqa: E731
+                entry.ring, entry.tail = _ring(entry.tail, addresses, said, render_turn)
             self._learned.remember(entry, parsed.question, said, flavour, asked)
         self._learned.count(kind)
         return message[2:end] + cookie
@@ -360,3 +362,18 @@ class Answers:
         message = bytearray(render(parsed, said, udp=True, options=options))
         message[2] |= _TC
         return bytes(message[2:])
+
+
+def _ring(tail: bytes, addresses: int, said: Answer, render_turn: Callable[[int], bytes]) -> tuple[Ring, bytes]:
+    """Addresses in turn, and what stands behind them.
+
+    Where they are all there is, each a record of one size, the records stand one behind the other, and twice. Else each
+    turn is kept whole, which takes so many times the room.
+    """
+    if len(said.answer) == 1:
+        step = _ADDRESS + len(said.answer[0].rdatas[0])
+        size = addresses * step
+        records, rest = tail[:size], tail[size:]
+        if render_turn(1) == records[step:] + records[:step] + rest:
+            return Ring(records + records[:-step], size, step, size), rest
+    return Ring(b"".join(map(render_turn, range(addresses))), len(tail), len(tail), addresses * len(tail)), b""

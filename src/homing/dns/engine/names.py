@@ -8,7 +8,7 @@ questions that end at it are looked up by the book.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from homing.dns.authority import Change
@@ -21,19 +21,35 @@ FLAVOURS = 10
 """Ways a query is put that show in its response: recursion desired or not, times the five ways of EDNS."""
 
 
+class Ring:
+    """What stands behind a question with each of several addresses first in turn.
+
+    It is ``size`` of the ``octets`` from ``at`` on; ``step`` leads to the next turn, and from ``end`` it is the first.
+    """
+
+    __slots__ = ("at", "end", "octets", "size", "step")
+
+    def __init__(self, octets: bytes, size: int, step: int, end: int) -> None:
+        self.at = 0
+        self.octets = octets
+        self.size = size
+        self.step = step
+        self.end = end
+
+
 class Entry:
     """A response learned: what stands before the question (without id) and behind it, and how often it was used."""
 
-    __slots__ = ("head", "kind", "tail", "turns", "uses")
+    __slots__ = ("head", "kind", "ring", "tail", "uses")
 
-    def __init__(self, head: bytes, tail: bytes, kind: int, turns: deque[bytes] | None = None) -> None:
+    def __init__(self, head: bytes, tail: bytes, kind: int) -> None:
         self.uses = 0
         self.head = head
         self.tail = tail
         self.kind = kind
         """The index of what one use counts as."""
-        self.turns = turns
-        """Tails that begin with another address each, this one being the first."""
+        self.ring: Ring | None = None
+        """What comes before the tail where addresses take turns."""
 
 
 class Denials:

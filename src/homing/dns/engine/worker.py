@@ -108,8 +108,12 @@ class Worker:
                 gc.collect()
                 gc.freeze()  # what is loaded stays: the collector need not walk it again and again
             case Kind.CHANGE:
+                gc.disable()
                 self._zones, change = change_from(self._zones, body)
                 self._answers.update(self._zones, change)
+                if change.diff is None:
+                    gc.freeze()  # a whole zone
+                gc.enable()
             case Kind.LISTEN:
                 sock = self._arrived.pop(0)
                 served = udp_socket(sock, self._answers)
