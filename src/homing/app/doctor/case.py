@@ -22,7 +22,7 @@ from homing.model.observation import Verdict
 from homing.model.zone import Zone
 from homing.store import Store, Update, holder
 
-DETECTION = 8.0
+DETECTION = 6.0
 """Seconds that a round of observers may take here."""
 
 

@@ -13,6 +13,7 @@ from homing.app.doctor.clock import clock
 from homing.app.doctor.configuration import configuration, secrets
 from homing.app.doctor.finding import Finding
 from homing.app.doctor.logins import logins
+from homing.app.doctor.nat import nat
 from homing.app.doctor.ports import ports
 from homing.app.doctor.run import Check, examine
 from homing.app.doctor.wan import wan
@@ -26,6 +27,7 @@ CHECKS = (
     ("ports", ports),
     ("clock", clock),
     ("WAN address", wan),
+    ("NAT", nat),
     ("providers", logins),
 )
 

@@ -27,7 +27,7 @@ from homing.providers.base import Provider
 from homing.providers.dyndns2 import Dyndns2
 from homing.providers.lockout import active
 
-PATIENCE = 8.0
+PATIENCE = 6.0
 """Seconds for one provider."""
 
 PAUSE = 60.0
