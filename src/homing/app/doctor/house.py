@@ -16,7 +16,9 @@ from homing.app.doctor.logins import logins
 from homing.app.doctor.nat import nat
 from homing.app.doctor.ports import ports
 from homing.app.doctor.run import Check, examine
+from homing.app.doctor.secondaries import secondaries
 from homing.app.doctor.wan import wan
+from homing.app.doctor.zones import zones
 from homing.app.settings import Loaded
 from homing.effects.clock import SystemClock
 from homing.effects.http import HttpClient
@@ -29,6 +31,8 @@ CHECKS = (
     ("WAN address", wan),
     ("NAT", nat),
     ("providers", logins),
+    ("zones", zones),
+    ("secondaries", secondaries),
 )
 
 
