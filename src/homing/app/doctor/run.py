@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from homing.app.doctor.finding import Finding, Level, told
 from homing.errors import HomingError, kind_and_place
 
-PATIENCE = 12.0
+PATIENCE = 9.0
 """Seconds that a check has; all of them run side by side."""
 
 Look = Callable[[], Awaitable[Sequence[Finding]]]

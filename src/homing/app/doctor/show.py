@@ -30,6 +30,9 @@ class Printer:
         """Print one."""
         click.echo(self.line(finding))
 
+    def silently(self, finding: Finding) -> None:
+        """Print nothing: all of it is told at the end."""
+
     def line(self, finding: Finding) -> str:
         """One finding; its remedy below it, or behind it where lines are for programs."""
         word = _SIGNS[finding.level] if self._signs else f"{finding.level.value:<7}"
