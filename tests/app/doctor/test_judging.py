@@ -15,10 +15,11 @@ import pytest
 
 from homing.app.doctor import clock, ports, wan
 from homing.app.doctor.configuration import configuration, secrets
-from homing.app.doctor.finding import Finding, Level, printable
+from homing.app.doctor.finding import Finding, Level
 from homing.app.doctor.ports import Owner, Place
 from homing.app.doctor.run import Check, examine
 from homing.app.doctor.show import Printer, summary
+from homing.app.printable import printable
 from homing.model.address import Family
 from homing.model.observation import Outcome, Verdict
 from tests.app.doctor.cases import case_of, levels, one

@@ -5,8 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-LONGEST = 400
-"""Characters of a text or a remedy."""
+from homing.app.printable import printable
 
 
 class Level(enum.Enum):
@@ -23,7 +22,7 @@ class Level(enum.Enum):
 class Finding:
     """One line: which check, how bad, what was found, and what to do about it (empty when nothing is to be done).
 
-    ``text`` and ``remedy`` are made safe for a terminal and cut here, since strangers write parts of them. A remedy may
+    ``text`` and ``remedy`` are made safe for a terminal and cut, since strangers write parts of them. A remedy may
     have several lines.
     """
 
@@ -35,12 +34,6 @@ class Finding:
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", printable(self.text))
         object.__setattr__(self, "remedy", "\n".join(map(printable, self.remedy.splitlines()[:12])))
-
-
-def printable(text: str) -> str:
-    """The text with all that could speak to a terminal written out, and no longer than ``LONGEST``."""
-    cut = text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
 
 
 def told(error: Exception) -> tuple[str, str]:
