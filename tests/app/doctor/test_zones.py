@@ -63,7 +63,10 @@ def test_a_zone_that_the_world_finds_is_fine() -> None:
         ({"own": replace(OWN, ns=frozenset({NS1, NS2}))}, WARNING, "only the zone names ns2.other.net", "the same"),
         ({"referral": replace(GOOD, glue={NS1: frozenset()})}, ERROR, "has no glue", "set the address of ns1"),
         ({"referral": replace(GOOD, glue={NS1: frozenset({OLD})})}, ERROR, "homing-test.net is 9.9.9.9", "8.8.4.4"),
-        ({"referral": replace(GOOD, ds=True)}, ERROR, "DS record", "remove the DS"),
+        (
+            {"referral": replace(GOOD, ds=True), "own": replace(OWN, signed=False)},
+            ERROR, "DS record", "remove the DS",
+        ),
         ({"servers": {"ns1 (8.8.4.4)": Server.LAME}}, ERROR, "lame: ns1 (8.8.4.4)", "take the server out"),
         ({"servers": {"ns1 (8.8.4.4)": Server.SILENT}}, WARNING, "does not answer", "UDP and TCP 53"),
         ({"outside": Outside("SERVFAIL")}, ERROR, "SERVFAIL", "forward UDP and TCP 53"),
@@ -145,7 +148,9 @@ class Answering(asyncio.DatagramProtocol):
         response = dns.message.make_response(query)
         name = asked.name.to_text(omit_final_dot=True)
         empty = (
-            "RA" if (self._host, name) == (RESOLVER, f"ns.{NET}") or asked.rdtype.name in ("DS", "AAAA") else "REFUSED"
+            "RA"
+            if (self._host, name) == (RESOLVER, f"ns.{NET}") or asked.rdtype.name in ("DS", "DNSKEY", "AAAA")
+            else "REFUSED"
         )
         words, *sections = self._table.get((self._host, name, asked.rdtype.name), (empty, (), (), ()))
         if words == "silent":
@@ -214,6 +219,17 @@ async def test_faults_are_found_by_real_questions(changes: Table, level: Level, 
     """Each by what the servers answer."""
     found = await looked(changes, HERE)
     assert any(words in finding.text for finding in found if finding.level is level), found
+
+
+async def test_a_zone_that_a_secondary_signs_may_have_a_ds_record() -> None:
+    """What counts is what the delegated servers serve; of silent ones nothing is claimed."""
+    ds: Table = {(PARENT, HOME, "DS"): ("AA", (f"{HOME}. 60 IN DS 1 8 2 {'00' * 32}",), (), ())}
+    key = f"{HOME}. 60 IN DNSKEY 257 3 8 AwEAAQ=="
+    signing, silent = await asyncio.gather(
+        looked({**ds, (CHILD, HOME, "DNSKEY"): ("AA", (key,), (), ())}, HERE),
+        looked({**ds, (CHILD, HOME, "DNSKEY"): ("silent", (), (), ())}, HERE),
+    )
+    assert levels(signing) == levels(silent) == [OK, OK, OK]
 
 
 async def test_a_silent_server_is_no_lame_one() -> None:

@@ -32,13 +32,16 @@ def special(origin: Name) -> Name | None:
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """The zone as we serve it: NS, addresses of those within it, serial (None: not known), whether it is signed."""
+    """The zone as we serve it: NS, addresses of those within it, serial (None: not known).
+
+    ``signed`` tells whether the world gets it signed, by us or by a secondary that signs; None: not known.
+    """
 
     origin: Name
     ns: frozenset[Name]
     addresses: Addresses = field(default_factory=dict[Name, frozenset[Address]])
     serial: int | None = None
-    signed: bool = False
+    signed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ def _delegation(check: str, own: Own, referral: Referral) -> Iterator[Finding]:
             f"parent and zone disagree on its servers: {' and '.join(told)}",
             f'make them the same: at the registrar, or ns = [...] of [zones."{own.origin.text}"]',
         )
-    if referral.ds and not own.signed:
+    if referral.ds and own.signed is False:
         yield Finding(
             check,
             Level.ERROR,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from homing.app.build import build_zones, dns_addresses
 from homing.app.doctor.case import Case
@@ -24,8 +25,6 @@ MOST_SERVERS = 6
 
 AT_ONCE = 8
 """Zones looked at side by side."""
-
-_DNSKEY = 48
 
 
 async def zones(case: Case) -> Sequence[Finding]:
@@ -78,7 +77,8 @@ def is_ours(case: Case, resolver: tuple[str, int]) -> bool:
 async def zone(own: Own, questions: Questions, wan: frozenset[Address], *, asks_us: bool = False) -> list[Finding]:
     """Ask about one zone, and judge."""
     referral, soa = await asyncio.gather(_referral(own.origin, questions), questions.resolve(own.origin, "SOA"))
-    servers = await _servers(own, referral, questions, wan)
+    servers, signed = await _servers(own, referral, questions, wan)
+    own = replace(own, signed=signed)
     outside = Outside(why="the resolver asked is this server itself; name another with --resolver")
     return list(judge(own, referral, servers, outside if asks_us else _outside(own.origin, soa), wan))
 
@@ -93,7 +93,7 @@ def _served(held: Zone) -> Own:
         for name in ns
         if name in held.nodes
     }
-    return Own(held.origin, ns, addresses, held.serial, _DNSKEY in apex)
+    return Own(held.origin, ns, addresses, held.serial)
 
 
 def _name_in(rdata: bytes) -> Name:
@@ -153,7 +153,11 @@ def _read(origin: Name, parent: Name, said: Said, *, signed: bool) -> Referral |
     return Referral(parent) if said.authoritative else None
 
 
-async def _servers(own: Own, referral: Referral, questions: Questions, wan: frozenset[Address]) -> dict[str, Server]:
+async def _servers(
+    own: Own, referral: Referral, questions: Questions, wan: frozenset[Address]
+) -> tuple[dict[str, Server], bool | None]:
+    """How each delegated server answers, and whether what they serve is signed (None: nobody told)."""
+
     async def of(name: Name) -> frozenset[Address]:
         glue = (referral.glue or {}).get(name, frozenset[Address]())
         return glue or await questions.addresses(name)
@@ -161,8 +165,14 @@ async def _servers(own: Own, referral: Referral, questions: Questions, wan: froz
     names = sorted(referral.ns)[:MOST_SERVERS]
     found = await asyncio.gather(*map(of, names))
     places = [(name, address) for name, some in zip(names, found, strict=True) for address in sorted(some, key=str)]
-    kinds = await asyncio.gather(*(_server(own.origin, address, questions, wan) for _, address in places))
-    return {f"{name.text} ({address})": kind for (name, address), kind in zip(places, kinds, strict=True)}
+    asked = places if referral.ds else []
+    kinds, keys = await asyncio.gather(
+        asyncio.gather(*(_server(own.origin, address, questions, wan) for _, address in places)),
+        asyncio.gather(*(questions.ask(address, own.origin, "DNSKEY") for _, address in asked)),
+    )
+    told = [bool(said.records("answer", own.origin, "DNSKEY")) for said in keys if said.rcode == "NOERROR"]
+    signed = any(told) if told else None
+    return {f"{name.text} ({address})": kind for (name, address), kind in zip(places, kinds, strict=True)}, signed
 
 
 async def _server(origin: Name, address: Address, questions: Questions, wan: frozenset[Address]) -> Server:
