@@ -40,7 +40,7 @@ NOW = time.time()
 VOTES = tuple(VoteView(f"stun{n}.example", f"op{n}", "stun", "203.0.113.10", "", 0.1, NOW) for n in range(3))
 LIAR = VoteView("liar.example", "Liar", "http", "198.51.100.66", "", 0.1, NOW)
 GOOD = NameView(
-    "www.example.org", "gandi", "wan", 300, ("203.0.113.10",), ("203.0.113.10",), "in-sync", "", NOW, NOW + 240
+    "www.example.org", "gandi", "wan", 300, ("203.0.113.10",), ("203.0.113.10",), "in-sync", "", NOW, NOW + 3 * 86400
 )
 BAD = NameView(
     "a-rather-long-name-of-a-host.home.example.de", "strato", "wan", 60, ("203.0.113.10", "2001:db8::7"),
@@ -86,7 +86,7 @@ def test_the_status_tells_all_that_the_page_tells(state: Path) -> None:
     assert re.search(r"IPv4 +203\.0\.113\.10 +agreed .* 3 of 4", text)
     assert "liar.example (Liar) says 198.51.100.66" in text
     assert "IPv6: two networks tell two addresses" in text
-    assert re.search(r"www\.example\.org +203\.0\.113\.10 +in-sync +in 4 min +gandi", text)
+    assert re.search(r"www\.example\.org +203\.0\.113\.10 +in-sync +in 3 d +gandi", text)
     assert "2001:db8::7" in text
     assert "badauth, until you act" in text
     assert re.search(r"home\.arpa\. +2026 +12,345", text)

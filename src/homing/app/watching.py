@@ -78,7 +78,7 @@ def _follow(directory: Path, seen: Seen, *, as_json: bool, now: Callable[[], flo
             if as_json:
                 sys.stdout.write(seen.document.decode() + "\n")
             else:
-                printer.print(status(seen.view, now(), _holder(directory)))
+                printer.print(status(seen.view, now(), daemon_of(directory)))
                 printer.print()
             sys.stdout.flush()
         time.sleep(LOOK)
@@ -97,7 +97,7 @@ def _live(directory: Path, seen: Seen, now: Callable[[], float]) -> None:
     with _keys() as key, Live(console=screen, screen=True, auto_refresh=False) as live:
         while True:
             if time.monotonic() - asked > HOLDER_LOOK:
-                asked, daemon = time.monotonic(), _holder(directory)
+                asked, daemon = time.monotonic(), daemon_of(directory)
             foot = Text(problem or "q ends", "red" if problem else "dim")
             live.update(Group(status(seen.view, now(), daemon), "", foot), refresh=True)
             if key(LOOK):
@@ -108,7 +108,8 @@ def _live(directory: Path, seen: Seen, now: Callable[[], float]) -> None:
                 problem = f"the state of before, since {error}"
 
 
-def _holder(directory: Path) -> int | None:
+def daemon_of(directory: Path) -> int | None:
+    """The process that holds the state; None also where that cannot be told."""
     try:
         return holder(directory)
     except StoreError:

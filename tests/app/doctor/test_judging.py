@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from homing.app.doctor import clock, ports, wan
-from homing.app.doctor.configuration import configuration, secrets
+from homing.app.doctor.configuration import configuration, secrets, state
 from homing.app.doctor.finding import Finding, Level
+from homing.app.doctor.logins import logins
 from homing.app.doctor.ports import Owner, Place
 from homing.app.doctor.run import Check, examine
 from homing.app.doctor.show import Printer, summary
@@ -79,6 +80,33 @@ def test_the_wan_address_is_judged_by_family(
     findings = list(wan.judge(verdicts, {Family(number) for number in routes}, set(Family)))
     assert levels(findings) == expected
     assert all(finding.remedy for finding in findings if finding.level in (WARNING, ERROR))
+
+
+def test_an_address_that_no_name_follows_is_no_fault() -> None:
+    """Zones of fixed names need no WAN address."""
+    verdicts = {Family.V4: verdict(Family.V4, Outcome.UNKNOWN), Family.V6: verdict(Family.V6, Outcome.DISPUTED)}
+    assert levels(list(wan.judge(verdicts, set(Family), set()))) == [NOTE, NOTE]
+
+
+async def test_a_state_that_cannot_be_read_is_told_and_no_login_tried(tmp_path: Path) -> None:
+    """A lockout may lie in it. Where there is none yet, that is all there is to say."""
+    text = """
+[providers.strato]
+server = "http://127.0.0.1:9/nic/update"
+password_file = "password"
+[[names]]
+fqdn = "www.example.de"
+provider = "strato"
+"""
+    (tmp_path / "password").write_text("hidden-4711")
+    async with case_of(tmp_path, text) as case:
+        assert "no daemon has run" in one(await state(case), NOTE).text
+        assert "cannot connect" in one(await logins(case), WARNING).text
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "homing.db").write_bytes(b"no database at all" * 100)
+    async with case_of(tmp_path, text) as case:
+        assert "as the daemon's user" in one(await state(case), WARNING).remedy
+        assert "not tried: the state cannot be read" in one(await logins(case), SKIPPED).text
 
 
 DNS = Place("DNS", "UDP", "127.0.0.53", 53)

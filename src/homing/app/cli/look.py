@@ -65,8 +65,7 @@ def status_command(state: Path | None, live: bool, as_json: bool) -> None:
     import time
 
     from homing.app.report import QUIET, console, status
-    from homing.app.watching import read, watch
-    from homing.store import holder
+    from homing.app.watching import daemon_of, read, watch
 
     directory = state_directory(state)
     if live:
@@ -78,7 +77,7 @@ def status_command(state: Path | None, live: bool, as_json: bool) -> None:
 
         click.echo(msgspec.json.format(seen.document).decode())
     else:
-        console().print(status(seen.view, time.time(), holder(directory)))
+        console().print(status(seen.view, time.time(), daemon_of(directory)))
     sys.exit(0 if all(name.state in QUIET for name in seen.view.names) else 1)
 
 

@@ -21,6 +21,7 @@ from homing.model.name import Name
 from homing.model.observation import Verdict
 from homing.model.zone import Zone
 from homing.store import Store, Update, holder
+from homing.store.store import FILE
 
 DETECTION = 6.0
 """Seconds that a round of observers may take here."""
@@ -28,7 +29,10 @@ DETECTION = 6.0
 
 @dataclass(frozen=True, slots=True)
 class OnDisk:
-    """What the state directory told; ``problem`` says why it told nothing. ``daemon`` is the process that holds it."""
+    """What the state directory told. ``daemon`` is the process that holds it.
+
+    ``problem`` says why it told nothing; ``fresh``: because there is no state yet.
+    """
 
     lockouts: tuple[Lockout, ...] = ()
     updates: tuple[Update, ...] = ()
@@ -36,6 +40,7 @@ class OnDisk:
     salt: bytes = b""
     daemon: int | None = None
     problem: str = ""
+    fresh: bool = False
 
 
 @dataclass
@@ -97,4 +102,13 @@ def read_state(directory: Path) -> OnDisk:
                 tuple(store.lockouts()), tuple(store.updates(limit=1000)), zones, store.salt, holder(directory)
             )
     except StoreError as error:
-        return OnDisk(problem=str(error))
+        return OnDisk(problem=str(error), fresh=not _is_there(directory))
+    except OSError as error:  # a folder above it may not be looked into
+        return OnDisk(problem=f"cannot read {directory}: {error.strerror}")
+
+
+def _is_there(directory: Path) -> bool:
+    try:
+        return directory.joinpath(FILE).exists()
+    except OSError:
+        return True

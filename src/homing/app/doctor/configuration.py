@@ -1,4 +1,4 @@
-"""The configuration and the modes of the files that hold secrets; asks nobody."""
+"""The configuration, the state, and the modes of the files that hold secrets; asks nobody."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from homing.app.doctor.finding import Finding, Level
 from homing.app.settings import Loaded
 from homing.errors import ConfigError
 
-CONFIGURATION, SECRETS = "configuration", "secrets"
+CONFIGURATION, STATE, SECRETS = "configuration", "state", "secrets"
 
 
 async def configuration(case: Case) -> Sequence[Finding]:
@@ -30,6 +30,19 @@ async def configuration(case: Case) -> Sequence[Finding]:
         names = f"{report.names} name{'s' if report.names != 1 else ''}"
         found.insert(0, Finding(CONFIGURATION, Level.OK, f"{case.loaded.origin}: fine, {names}"))
     return found
+
+
+async def state(case: Case) -> Sequence[Finding]:
+    """Whether the state can be read, and who holds it."""
+    disk = case.disk
+    if disk.fresh:
+        return [Finding(STATE, Level.NOTE, f"none in {case.state} yet: no daemon has run with it")]
+    if disk.problem:
+        remedy = "run this as the daemon's user, as by sudo -u homing homing doctor, or name the state with --state"
+        return [Finding(STATE, Level.WARNING, disk.problem, remedy)]
+    if disk.daemon is None:
+        return [Finding(STATE, Level.NOTE, f"no daemon runs with {case.state}")]
+    return [Finding(STATE, Level.OK, f"process {disk.daemon} runs with {case.state}")]
 
 
 async def secrets(case: Case) -> Sequence[Finding]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from homing.app.doctor.case import Case, read_state
 from homing.app.doctor.clock import clock
-from homing.app.doctor.configuration import configuration, secrets
+from homing.app.doctor.configuration import configuration, secrets, state
 from homing.app.doctor.finding import Finding
 from homing.app.doctor.logins import logins
 from homing.app.doctor.nat import nat
@@ -25,6 +25,7 @@ from homing.effects.http import HttpClient
 
 CHECKS = (
     ("configuration", configuration),
+    ("state", state),
     ("secrets", secrets),
     ("ports", ports),
     ("clock", clock),
@@ -37,12 +38,12 @@ CHECKS = (
 
 
 async def look_at_house(
-    loaded: Loaded, state: Path, resolver: tuple[str, int] | None, tell: Callable[[Finding], None]
+    loaded: Loaded, directory: Path, resolver: tuple[str, int] | None, tell: Callable[[Finding], None]
 ) -> list[Finding]:
     """All checks of one machine."""
-    disk = await asyncio.to_thread(read_state, state)
+    disk = await asyncio.to_thread(read_state, directory)
     async with HttpClient() as http:
-        case = Case(loaded, state, http, SystemClock(), random.SystemRandom(), disk, resolver)
+        case = Case(loaded, directory, http, SystemClock(), random.SystemRandom(), disk, resolver)
         try:
             return await examine([Check(name, functools.partial(look, case)) for name, look in CHECKS], tell)
         finally:

@@ -97,6 +97,9 @@ async def _login(case: Case, key: str, settings: ProviderSettings) -> list[Findi
                 lockout = await asyncio.to_thread(_lockout, provider, names, case.disk, case.clock.time())
                 if lockout is not None:
                     return [paused(check, lockout)]
+                if isinstance(provider, Dyndns2) and case.disk.problem and not case.disk.fresh:
+                    text = "not tried: the state cannot be read, and so whether the service wants to be left alone"
+                    return [Finding(check, Level.SKIPPED, text)]
                 if isinstance(provider, Dyndns2):
                     return [await _dyndns2(case, check, provider, names[0])]
                 return [await _read(check, provider, bounded, names[0])]

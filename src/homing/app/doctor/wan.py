@@ -25,6 +25,8 @@ def judge(verdicts: Mapping[Family, Verdict], routes: set[Family], needed: set[F
     agreed = {family for family, verdict in verdicts.items() if verdict.outcome is Outcome.AGREED}
     for family, verdict in verdicts.items():
         match verdict.outcome:
+            case Outcome.UNKNOWN | Outcome.DISPUTED if not needed:
+                yield Finding(WAN, Level.NOTE, f"{family} is {verdict.outcome.value}, and no name follows it")
             case Outcome.AGREED:
                 yield Finding(WAN, Level.OK, f"{family} {verdict.address}: {verdict.reason}")
             case Outcome.DISPUTED:
