@@ -43,6 +43,7 @@ COMMANDS = (
     "unlock",
     "status",
     "history",
+    "doctor",
     "check",
     "init",
     "dns",

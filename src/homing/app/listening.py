@@ -128,10 +128,13 @@ class Listening:
         await self._server.leave(gone)
 
     def _wanted(self) -> set[Pair]:
-        return {*self._fixed, *((host, port) for host in (_hosts() if self._ports else ()) for port in self._ports)}
+        return {
+            *self._fixed,
+            *((host, port) for host in (machine_hosts() if self._ports else ()) for port in self._ports),
+        }
 
 
-def _hosts() -> set[str]:
+def machine_hosts() -> set[str]:
     """The machine's addresses; where they cannot be told, the wildcards, and the kernel chooses what a reply says."""
     found = {_host(one) for one in interface_addresses() if one.up and not (one.tentative or one.dad_failed)}
     return found if sys.platform == "linux" else {"0.0.0.0", "::"}

@@ -13,7 +13,7 @@ import msgspec
 from homing.effects.clock import Clock
 from homing.kube.answers import Page, read_object, read_page, refusal
 from homing.kube.credentials import Credentials
-from homing.kube.objects import T
+from homing.kube.objects import T, VersionInfo
 from homing.kube.resource import Resource
 from homing.kube.wire import Call, Wire
 
@@ -84,6 +84,14 @@ class KubeClient:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._wire.aclose()
+
+    async def version(self) -> str:
+        """The server's version, as ``v1.31.0``."""
+        call = Call("GET", "/version", {})
+        code, headers, body = await self._wire.ask(call, timeout=self._timeout, limit=MAX_BODY)
+        if code != 200:
+            raise refusal(code, headers, body, "get version")
+        return read_object(body, VersionInfo).git_version
 
     async def get(self, res: Resource[T], name: str, namespace: str = "") -> T:
         """One object."""

@@ -252,6 +252,13 @@ class Event(ApiStruct, frozen=True):
     reporting_component: str = ""
 
 
+class VersionInfo(ApiStruct, frozen=True):
+    """What ``/version`` answers; no object of the API, so its metadata is empty."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    git_version: str = ""
+
+
 class ListMeta(ApiStruct, frozen=True):
     """What a list says of itself: its version, and how to go on."""
 

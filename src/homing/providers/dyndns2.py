@@ -24,6 +24,9 @@ RETRY_AFTER = 1800.0
 MAX_ANSWER = 16 * 1024
 """Bytes of an answer; the codes of one host take some tens."""
 
+NOBODYS = "doctor.invalid"
+"""A host that no account can have (RFC 2606, section 2)."""
+
 _SUCCESS = frozenset(("good", "nochg"))
 _AGENT_REJECTED = IPv4Address("127.0.0.1")
 """``good 127.0.0.1`` that was not asked for: the service drops this program's requests."""
@@ -132,6 +135,41 @@ class Dyndns2:
             except HttpError as error:
                 raise busy(self._name, change.name.text, error) from None
             self._judge(response, change.name, asked, password)
+
+    @property
+    def tries_login(self) -> bool:
+        """Whether the service is known to be one where ``login`` changes nothing and tells right from wrong."""
+        return self._preset.login
+
+    async def login(self, name: Name) -> str:
+        """The service's code for the login of a name, asked for a host that nobody has; nothing can be changed by it.
+
+        ``badauth`` when the login is wrong, ``nohost`` or ``notfqdn`` when it is right. Raises ProviderBusy.
+        """
+        password = reveal(self._password, self._name)
+        keep = dict.fromkeys((self._preset.v4, self._preset.v6), self._preset.keep) if self._preset.keep else {}
+        params = {**dict(self._preset.extra), "hostname": NOBODYS, **{key: text for key, text in keep.items() if text}}
+        auth = (self._user or name.text, password)
+        try:
+            response = await self._http.request(
+                "GET", self._url, timeout=self._timeout, auth=auth, params=params, max_body=MAX_ANSWER
+            )
+        except HttpError as error:
+            raise busy(self._name, name.text, error) from None
+        word = next(iter(response.text.split()), "")
+        if word in _CODES or word in _SUCCESS:
+            return word
+        if response.status in (401, 403):
+            return "badauth"
+        if response.status == 404:
+            return "nohost"
+        text = f"provider {self._name}: HTTP {response.status} with {excerpt(response.text, password)!r} at a login"
+        raise ProviderBusy("unknown-answer", text)
+
+    def remedy(self, code: str) -> str:
+        """What a person can do about a code; empty for a code that is none."""
+        meaning = _CODES.get(code)
+        return meaning.remedy.format(secret=self._password.origin) if meaning else ""
 
     async def aclose(self) -> None:
         """The HTTP client is not this provider's to close."""

@@ -25,6 +25,8 @@ class Preset:
     families. ``keep`` is sent for a family that nobody speaks of, where leaving it out would change it. ``drop`` is
     sent to remove a family; ``omitted_goes`` tells that a family left out is removed. ``needs_v4``: a request
     without IPv4 would do harm. ``many``: a family may hold several addresses. ``extra`` are fixed parameters.
+    ``login``: it looks at the login, then at the host asked for, and touches no other, so that asking for a host that
+    nobody has tries the login.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Preset:
     needs_v4: bool = False
     many: bool = False
     extra: tuple[tuple[str, str], ...] = ()
+    login: bool = False
 
 
 GENERIC = Preset(
@@ -62,6 +65,7 @@ _ALL = (
         user="a domain of the package; left out: the host name itself",
         documentation="https://www.strato.com/faq/en_us/domain/this-is-how-easy-it-is-to-set-up-dyndns-for-your-domains/",
         user_is_host=True,
+        login=True,
     ),
     Preset(
         key="noip",
@@ -69,6 +73,7 @@ _ALL = (
         url="https://dynupdate.no-ip.com/nic/update",
         user="the account's e-mail address, or the user of a DDNS key",
         documentation="https://www.noip.com/integrate/request",
+        login=True,
     ),
     Preset(
         key="dyn",
@@ -77,6 +82,7 @@ _ALL = (
         user="the account's user name; the password is its updater client key",
         documentation="https://help.dyn.com/remote-access-api/perform-update",
         omitted_goes=True,
+        login=True,
     ),
     Preset(
         key="ovh",
@@ -110,6 +116,7 @@ _ALL = (
         keep="preserve",
         drop="",
         many=True,
+        login=True,
     ),
     Preset(
         key="he",

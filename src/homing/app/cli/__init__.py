@@ -14,6 +14,7 @@ from homing.app.cli.cluster import agent_command, operator_command
 from homing.app.cli.config import check_command, init_command
 from homing.app.cli.crds import crds_command
 from homing.app.cli.dns import dns_command
+from homing.app.cli.doctor import doctor_command
 from homing.app.cli.look import detect_command, history_command, status_command
 from homing.app.cli.manual import completion_command, man_command
 from homing.app.cli.migrate import migrate_command
@@ -45,6 +46,7 @@ for command in (
     unlock_command,
     status_command,
     history_command,
+    doctor_command,
     check_command,
     init_command,
     crds_command,

@@ -44,33 +44,41 @@ def detect_command(config: Path | None, as_json: bool, only: str | None, family:
 
 @click.command("status")
 @state_option
+@click.option("-w", "--watch", "live", is_flag=True, help="Go on showing it, until q or Ctrl-C.")
 @json_option
 @tells_errors
-def status_command(state: Path | None, as_json: bool) -> None:
+def status_command(state: Path | None, live: bool, as_json: bool) -> None:
     """Show addresses, names and pauses as the daemon last saw them.
+
+    With --watch it stays, and follows every change. Without a terminal that is a block for each change, with --json a
+    line of JSON.
 
     \b
     Examples:
       homing status
+      homing status --watch
       homing status --json | jq '.names[] | select(.state != "in-sync")'
+      homing status --watch --json | jq --unbuffered -r '.addresses[].address'
 
-    Exit status: 0 when all names hold what they should, 1 when not.
+    Exit status: 0 when all names hold what they should, 1 when not; 0 with --watch.
     """
-    import msgspec
+    import time
 
-    from homing.app.report import status_text
-    from homing.errors import StoreError
-    from homing.store import Store
-    from homing.web.view import StateView
+    from homing.app.report import QUIET, console, status
+    from homing.app.watching import daemon_of, read, watch
 
     directory = state_directory(state)
-    with Store(directory, readonly=True) as store:
-        document = store.document("state")
-    if document is None:
-        raise StoreError(f"no state in {directory} yet; start the daemon with: homing up --state {directory}")
-    view = msgspec.json.decode(document[1], type=StateView)
-    click.echo(msgspec.json.format(document[1]).decode() if as_json else status_text(view))
-    sys.exit(0 if all(name.state in ("in-sync", "disabled") for name in view.names) else 1)
+    if live:
+        watch(directory, as_json=as_json)
+        return
+    seen = read(directory)
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(seen.document).decode())
+    else:
+        console().print(status(seen.view, time.time(), daemon_of(directory)))
+    sys.exit(0 if all(name.state in QUIET for name in seen.view.names) else 1)
 
 
 @click.command("history")
