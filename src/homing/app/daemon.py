@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from prometheus_client import Gauge
 
 from homing import __version__
 from homing.app.build import build_zones, dns_addresses, parse_listen
@@ -79,6 +80,12 @@ class Daemon:
         self.metrics.registry.register(
             DnsCollector(self._counted, self.authority, workers=self._workers, connections=self._connections)
         )
+        self.metrics.refresh = self._refresh_metrics
+        self._reloaded = Gauge(
+            "homing_config_last_reload_successful", "Whether the configuration as it is now was taken over.",
+            registry=self.metrics.registry,
+        )  # fmt: skip
+        self._reloaded.set(1)
         self.started = self._clock.time()
         self.web_listen: tuple[str, ...] = ()
         self.household: Household
@@ -161,7 +168,9 @@ class Daemon:
         except (ConfigError, ModelError, StoreError) as error:
             log.error("configuration not taken over, the old one stays", reason=str(error))  # noqa: TRY400
             self.household = before
+            self._reloaded.set(0)
         else:
+            self._reloaded.set(1)
             self.household.verdicts.update(before.verdicts)
             await before.aclose()
             await self._listen_on(self._dns_addresses(loaded))
@@ -296,6 +305,9 @@ class Daemon:
             connections=self._connections(),
             secondaries=secondary_figures(self.transfers.following.standings(), self.transfers.told, self.authority),
         )
+
+    def _refresh_metrics(self) -> None:
+        self.metrics.overdue.set(self.household.overdue)
 
     def _counted(self) -> Stats:
         return self._server.stats if self._server is not None else Stats()

@@ -76,6 +76,10 @@ class Reconciler:
         self._metrics = metrics
         self._second_look = second_look
         self._first_seen: dict[str, float] = {}
+        self.turned_at = 0.0
+        """When the last turn ended (Unix seconds), 0 for never."""
+        self.next_at = clock.time()
+        """When the next one is due."""
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -190,9 +194,12 @@ class Reconciler:
                 log.warning("change held back", name=item.name.text, provider=item.provider, reason=item.held)
             self.states[item.name].held = item.held
         name = self.provider.name
-        self._metrics.lockouts.labels(name).set(len(self.restraint.lockouts))
+        self._metrics.locked(name, self.restraint.lockouts)
         self._metrics.held.labels(name).set(len(plan.held))
-        return Turn(plan, outcomes, min((self.next_turn(spec, now) for spec in self.names), default=now + 3600.0))
+        self._metrics.last_turn.labels(name).set(now)
+        self.turned_at = now
+        self.next_at = min((self.next_turn(spec, now) for spec in self.names), default=now + 3600.0)
+        return Turn(plan, outcomes, self.next_at)
 
     def next_turn(self, spec: NameSpec, now: float) -> float:
         """When a name is due again (Unix seconds), if nothing happens before."""

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from homing import __version__
 from homing.app.cluster.common import credentials_of, history_of, lasting
-from homing.app.cluster.metrics import ClusterMetrics, view_ages
+from homing.app.cluster.metrics import ClusterMetrics, credential_ends, view_ages
 from homing.app.cluster.replicas import Replicas
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.secondaries import ReadPolicy
@@ -96,7 +96,7 @@ class ClusterZones:
         self._store: Store
         self._transfers: Transfers
         self._provider: ZoneProvider
-        self._credentials: Credentials
+        self._credentials: Credentials | None = None
         self._replicas: Replicas
 
     @property
@@ -110,7 +110,15 @@ class ClusterZones:
     @property
     def collector(self) -> Collector:
         """Metrics of the API, of turns, and whether this replica leads."""
-        return _Counted(self._metrics, lambda: self._live, self._ages)
+        self._metrics.refresh = self._refresh_metrics
+        return _Counted(self._metrics, lambda: self._live, self._ages, self._credential_ends)
+
+    def _refresh_metrics(self) -> None:
+        queues = (self._term.turns, self._turns.turns) if self._term is not None and self._turns is not None else ()
+        self._metrics.overdue.set(max((queue.overdue for queue in queues), default=0.0))
+
+    def _credential_ends(self) -> Mapping[str, float]:
+        return self._credentials.ends if self._credentials is not None else {}
 
     def _ages(self) -> Mapping[str, float]:
         """By zone the seconds since what is served was last known to be what the cluster says."""
@@ -184,12 +192,12 @@ class ClusterZones:
 
     async def run(self) -> None:
         """Take part in the election: publish while leading, else follow. Raises HomingError when that must end."""
-        self._credentials = await credentials_of(self._settings)
-        await lasting(self._take_part, "cluster", self._metrics, self._clock, HomingError)
+        credentials = self._credentials = await credentials_of(self._settings)
+        await lasting(lambda: self._take_part(credentials), "cluster", self._metrics, self._clock, HomingError)
 
-    async def _take_part(self) -> None:
+    async def _take_part(self, credentials: Credentials) -> None:
         duration = self._settings.lease_duration or LEASE_DURATION
-        async with KubeClient(self._credentials, clock=self._clock, observe=self._counted.asked) as client:
+        async with KubeClient(credentials, clock=self._clock, observe=self._counted.asked) as client:
             self._election = Election(
                 client,
                 name=LEASE,
@@ -201,16 +209,16 @@ class ClusterZones:
                 look_period=duration / 30,
                 annotations=self._replicas.annotations,
             )
-            await self._among_replicas(client, self._election)
+            await self._among_replicas(client, self._election, credentials.server)
 
-    async def _among_replicas(self, client: KubeClient, election: Election) -> None:
+    async def _among_replicas(self, client: KubeClient, election: Election, server: str) -> None:
         def started(work: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
             return asyncio.ensure_future(lasting(work, "cluster", self._metrics, self._clock))
 
         def follow() -> asyncio.Future[None]:
             return started(lambda: self._replicas.follow(client, election, self._taken))
 
-        beside = started(lambda: self._replicas.run(client, self._credentials.server))
+        beside = started(lambda: self._replicas.run(client, server))
         following = follow()
 
         async def lead(leadership: Leadership) -> None:
@@ -411,22 +419,36 @@ class ClusterZones:
         return found
 
 
+_OF_OBSERVING = ("homing_build", "homing_wan_", "homing_detection_", "homing_observations", "homing_provider_lockout",
+                 "homing_messages", "homing_pings")  # fmt: skip
+"""What only processes that observe, or publish elsewhere, count."""
+
+
 class _Counted(Collector):
     """The metrics of the cluster's part, beside those of the server."""
 
-    def __init__(self, metrics: Metrics, leads: Callable[[], bool], ages: Callable[[], Mapping[str, float]]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        leads: Callable[[], bool],
+        ages: Callable[[], Mapping[str, float]],
+        ends: Callable[[], Mapping[str, float]],
+    ) -> None:
         self._metrics = metrics
+        self._ends = ends
         self._leads = leads
         self._ages = ages
 
     def collect(self) -> Iterator[Metric]:
         """All that begin with ``homing_``, whether this replica leads, and how old its view is."""
+        self._metrics.refresh()
         leading = GaugeMetricFamily("homing_dns_leader", "Whether this replica leads.")
         leading.add_metric([], float(self._leads()))
         yield leading
         yield view_ages(self._ages())
+        yield credential_ends(self._ends())
         for metric in self._metrics.registry.collect():
-            if metric.name.startswith("homing_") and metric.name != "homing_build":
+            if metric.name.startswith("homing_") and not metric.name.startswith(_OF_OBSERVING):
                 yield metric
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client.core import Metric
@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from homing import __version__
 from homing.app.cluster.common import credentials_of, lasting
-from homing.app.cluster.metrics import ClusterMetrics, view_ages
+from homing.app.cluster.metrics import ClusterMetrics, credential_ends, view_ages
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.transfers import Transfers
 from homing.dns.authority import Authority
@@ -158,7 +158,7 @@ class NodeZone:
     @property
     def collector(self) -> Collector:
         """Metrics of the API, and how old what is known of the cluster is."""
-        return _Counted(self._metrics, self.origin.text, self._age)
+        return _Counted(self._metrics, self.origin.text, self._age, lambda: self._credentials.ends)
 
     def problem(self) -> str | None:
         """Why nothing can be served yet."""
@@ -258,14 +258,18 @@ class NodeZone:
 class _Counted(Collector):
     """The metrics of the cluster's part, beside those of the server."""
 
-    def __init__(self, metrics: Metrics, zone: str, age: Callable[[], float]) -> None:
+    def __init__(
+        self, metrics: Metrics, zone: str, age: Callable[[], float], ends: Callable[[], Mapping[str, float]]
+    ) -> None:
         self._metrics = metrics
+        self._ends = ends
         self._zone = zone
         self._age = age
 
     def collect(self) -> Iterator[Metric]:
         """The view's age, and how the API server answers."""
         yield view_ages({self._zone: self._age()})
+        yield credential_ends(self._ends())
         for metric in self._metrics.registry.collect():
-            if metric.name == "homing_kubernetes_request_duration_seconds":
+            if metric.name in ("homing_kubernetes_request_duration_seconds", "homing_internal_faults"):
                 yield metric

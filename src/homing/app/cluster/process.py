@@ -15,7 +15,7 @@ from homing.app.build import parse_listen
 from homing.app.cluster.common import credentials_of, history_of
 from homing.app.cluster.detect import Detectors
 from homing.app.cluster.esddns import read_config_map
-from homing.app.cluster.metrics import ClusterMetrics, OperatorCollector
+from homing.app.cluster.metrics import AgentCollector, ClusterMetrics, CredentialCollector, OperatorCollector
 from homing.app.cluster.settings import ClusterSettings
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.http import HttpClient
@@ -54,6 +54,7 @@ async def _operator(settings: ClusterSettings) -> None:
     clock, chance, metrics = SystemClock(), random.SystemRandom(), Metrics(__version__)
     counted = ClusterMetrics(metrics)
     credentials = await credentials_of(settings)
+    metrics.registry.register(CredentialCollector(credentials))
     async with contextlib.AsyncExitStack() as stack:
         store = stack.enter_context(Store(Path(settings.state))) if settings.state else None
         http = await stack.enter_async_context(_http(settings))
@@ -101,8 +102,9 @@ def stalled(operator: Operator, clock: Clock) -> str | None:
 
 async def _agent(settings: ClusterSettings) -> None:
     clock, chance, metrics = SystemClock(), random.SystemRandom(), Metrics(__version__)
-    counted = ClusterMetrics(metrics)
+    counted = ClusterMetrics(metrics, turns=False)
     credentials = await credentials_of(settings)
+    metrics.registry.register(CredentialCollector(credentials))
     async with _http(settings) as http, KubeClient(credentials, clock=clock, observe=counted.asked) as client:
         agent = Agent(
             client,
@@ -114,7 +116,9 @@ async def _agent(settings: ClusterSettings) -> None:
             lease_duration=settings.lease_duration or AGENT_LEASE_DURATION,
             heard=metrics.heard,
         )
+        metrics.registry.register(AgentCollector(lambda: agent, metrics))
         async with _probes(settings, metrics, lambda: None if agent.ready else "no Site has this node", lambda: None):
+            metrics.esddns_health.set(1)
             await agent.run()
 
 
