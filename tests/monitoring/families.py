@@ -41,6 +41,17 @@ def listed() -> dict[str, set[str]]:
     return {process: {metric for metric, where in rows if process in where.split(", ")} for process in PROCESSES}
 
 
+def listed_labels() -> dict[str, set[str]]:
+    """The labels that the page lists for each metric."""
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    return {metric: _names(text) for metric, text in rows}
+
+
+def _names(text: str) -> set[str]:
+    """Labels of a row: those before the first ``=``, and those with one behind them; the others are values."""
+    return set(re.findall(r"`(\w+)`(?= =)", text)) | set(re.findall(r"`(\w+)`", text.partition("=")[0]))
+
+
 def registered(process: str) -> set[str]:
     """What a process of this kind has in its registry from the start."""
     metrics = Metrics(__version__)
