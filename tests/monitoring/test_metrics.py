@@ -5,16 +5,22 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
+from homing.app.cluster.metrics import CredentialCollector
+from homing.effects.clock import ManualClock
 from homing.effects.metrics import Metrics
+from homing.kube.credentials import REREAD, find_credentials
 from homing.kube.expiry import certificate_end, token_end
 from homing.model.lockout import Lockout
 from tests.monitoring.families import PROCESSES, listed, registered
@@ -46,10 +52,8 @@ def test_the_end_of_a_lockout_goes_with_it() -> None:
     assert metrics.registry.get_sample_value("homing_provider_lockouts", {"provider": "strato"}) == 0
 
 
-@pytest.mark.parametrize("year", [2031, 2061])
-def test_the_end_of_a_certificate_is_read(year: int) -> None:
-    """Before 2050 it is a UTCTime, after that a GeneralizedTime."""
-    end = dt.datetime(year, 2, 28, 23, 59, 58, tzinfo=dt.UTC)
+def certificate(end: dt.datetime) -> tuple[str, str]:
+    """A certificate that ends then, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "homing " * 8)])
     made = (
@@ -62,17 +66,55 @@ def test_the_end_of_a_certificate_is_read(year: int) -> None:
         .not_valid_after(end)
         .sign(key, hashes.SHA256())
     )
-    pem = made.public_bytes(serialization.Encoding.PEM).decode()
-    assert certificate_end(f"what stands before\n{pem}") == end.timestamp()
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return made.public_bytes(pem).decode(), key.private_bytes(pem, form, serialization.NoEncryption()).decode()
+
+
+def token(claims: object) -> str:
+    """A JSON Web Token."""
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJSUzI1NiJ9.{body}.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize("year", [2031, 2061])
+def test_the_end_of_a_certificate_is_read(year: int) -> None:
+    """Before 2050 it is a UTCTime, after that a GeneralizedTime."""
+    end = dt.datetime(year, 2, 28, 23, 59, 58, tzinfo=dt.UTC)
+    assert certificate_end(f"what stands before\n{certificate(end)[0]}") == end.timestamp()
+
+
+async def test_the_credentials_in_use_tell_when_they_end(tmp_path: Path) -> None:
+    """The certificate and the token of a kubeconfig; a token that was replaced has the end of the new one."""
+    end = dt.datetime(2031, 1, 2, tzinfo=dt.UTC)
+    for name, text in zip(("crt", "key"), certificate(end), strict=True):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "token").write_text(token({"exp": 1_900_000_000}))
+    user = {"client-certificate": "crt", "client-key": "key", "tokenFile": "token"}
+    body = {
+        "current-context": "home",
+        "contexts": [{"name": "home", "context": {"cluster": "home", "user": "me"}}],
+        "clusters": [{"name": "home", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "me", "user": user}],
+    }
+    (tmp_path / "config").write_text(yaml.safe_dump(body))
+    clock = ManualClock()
+    credentials = find_credentials(tmp_path / "config", clock=clock)
+    assert not credentials.ends
+    credentials.tls()
+    await credentials.headers()
+    registry = CollectorRegistry()
+    registry.register(CredentialCollector(credentials))
+    name = "homing_kubernetes_credential_expiry_timestamp_seconds"
+    assert registry.get_sample_value(name, {"kind": "certificate"}) == end.timestamp()
+    assert registry.get_sample_value(name, {"kind": "token"}) == 1_900_000_000
+    (tmp_path / "token").write_text(token({"exp": 2_000_000_000}))
+    await clock.advance(REREAD)
+    await credentials.headers()
+    assert registry.get_sample_value(name, {"kind": "token"}) == 2_000_000_000
 
 
 def test_the_end_of_a_token_is_read() -> None:
     """The claim exp, whatever else the token says; a token without one, or that is none, has no known end."""
-
-    def token(claims: object) -> str:
-        body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-        return f"eyJhbGciOiJSUzI1NiJ9.{body}.c2lnbmF0dXJl"
-
     assert token_end(token({"exp": 1900000000, "sub": "system:serviceaccount:homing:homing-operator"})) == 1900000000
     assert token_end(token({"sub": "nobody"})) is None
     assert token_end(token([])) is None

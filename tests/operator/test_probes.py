@@ -19,6 +19,7 @@ from homing.operator.runtime import Operator
 from homing.standins.internet import StandInInternet
 from tests.app.running import HOME
 from tests.cluster.proxy import Proxy
+from tests.monitoring.exposition import check_exposition
 from tests.operator.names import static
 from tests.operator.running import DOMAINS, Kube, operator
 from tests.waiting import until
@@ -107,6 +108,11 @@ def test_metrics_tell_the_truth(kube: Kube, world: StandInInternet, tmp_path: Pa
                 f'homing_kubernetes_request_duration_seconds_count{{code="200",resource="{resource}",verb="{verb}"}}'
             )
             assert leader.metric(sample) >= 1, sample
+        check_exposition("operator", leader.ask("/metrics")[1])
+        check_exposition("operator", other.ask("/metrics")[1])
+        assert leader.metric('homing_site_disputed{site="default"}') == 0
+        assert began - 1 <= leader.metric('homing_site_detected_timestamp_seconds{site="default"}') <= time.time()
+        assert "esddns_current_wan_ip_info{" not in other.ask("/metrics")[1]
         kube.delete(DOMAINS, "mail")
         until(lambda: leader.metric("esddns_state_in_sync") == 1, 15, "all in sync")
         assert 'name="mail"' not in leader.ask("/metrics")[1]

@@ -129,6 +129,8 @@ class Household:
         if self._zones:
             await self._open_zones()
         self._metrics.forget_names()
+        for family in self.families:
+            self._count_good(family)
         for name in self._wakes:
             provider = self._providers[name]
             self.reconcilers[name] = Reconciler(
@@ -251,6 +253,13 @@ class Household:
         """Seconds since the turn was due that waits the longest; 0 when none does."""
         now = self._clock.time()
         return max((now - one.next_at for one in self.reconcilers.values() if one.next_at < now), default=0.0)
+
+    def _count_good(self, family: Family) -> None:
+        """What was agreed on before this process is what names hold until somebody looks again."""
+        good = self.memory.good.get(family)
+        if good is not None:
+            self._metrics.wan_is(str(family), str(good.address))
+            self._metrics.wan_confirmed.labels(str(family)).set(good.confirmed)
 
     def _count_names(self) -> None:
         right = [
