@@ -15,6 +15,7 @@ from homing.app.build import (
     secret_of,
 )
 from homing.app.dns.ways import settings_setup
+from homing.app.news import check_wishes
 from homing.app.observe import build_observing
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import Loaded
@@ -44,6 +45,10 @@ async def check(loaded: Loaded) -> Report:
         names = len(build_names(loaded))
         transfer_policy(loaded)()
         settings_setup(loaded)
+    except ConfigError as error:
+        errors.append(str(error))
+    try:
+        check_wishes(loaded)
     except ConfigError as error:
         errors.append(str(error))
     async with HttpClient() as http:

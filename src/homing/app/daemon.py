@@ -25,6 +25,7 @@ from homing.app.dns.ways import settings_setup
 from homing.app.dns_metrics import DnsCollector, TransferCollector
 from homing.app.household import Household
 from homing.app.listening import Listening, listening
+from homing.app.news import household_situation, wishes_of
 from homing.app.notify import notify_service_manager
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import DnsSettings, Loaded, WebSettings
@@ -37,6 +38,7 @@ from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
 from homing.errors import ConfigError, HomingError, ListenError, ModelError, ObservationError, StoreError
+from homing.messages.messenger import Messenger
 from homing.model.name import Name
 from homing.store import StateLock, Store
 from homing.turn.memory import Memory
@@ -89,6 +91,7 @@ class Daemon:
         self.started = self._clock.time()
         self.web_listen: tuple[str, ...] = ()
         self.household: Household
+        self._messenger: Messenger
         self.transfers: Transfers
 
     @property
@@ -123,7 +126,15 @@ class Daemon:
             self.transfers = await stack.enter_async_context(transfers)
             transfers.overtake = self._overtake
             self.metrics.registry.register(TransferCollector(transfers.following))
+            wishes = wishes_of(loaded)
             self.household = await self._settle_in(loaded, memory)
+            self._messenger = Messenger(
+                wishes,
+                lambda: household_situation(self.household),
+                self.metrics,
+                clock=self._clock,
+                chance=self._chance,
+            )
             await stack.enter_async_context(self._servers(loaded))
             transfers.begin()
             self.metrics.esddns_health.set(1)
@@ -131,6 +142,7 @@ class Daemon:
             notify_service_manager("READY=1")
             for note in loaded.notes:
                 log.info(note)
+            await stack.enter_async_context(self._messenger.running())
             await self._live(memory, store)
             notify_service_manager("STOPPING=1")
 
@@ -164,6 +176,7 @@ class Daemon:
         memory.read_lockouts()
         try:
             loaded = self._options.load()
+            wishes = wishes_of(loaded)
             self.household = await self._settle_in(loaded, memory)
         except (ConfigError, ModelError, StoreError) as error:
             log.error("configuration not taken over, the old one stays", reason=str(error))  # noqa: TRY400
@@ -171,6 +184,7 @@ class Daemon:
             self._reloaded.set(0)
         else:
             self._reloaded.set(1)
+            self._messenger.use(wishes)
             self.household.verdicts.update(before.verdicts)
             await before.aclose()
             await self._listen_on(self._dns_addresses(loaded))

@@ -206,6 +206,27 @@ class NameSettings(Strict, frozen=True, kw_only=True):
     enabled: bool = True
 
 
+class MessagesSettings(Strict, frozen=True):
+    """[messages]: who is told what, through apprise, and the dead man's switch. URLs are secrets: files hold them."""
+
+    urls_file: str = ""
+    urls_env: str = ""
+    """apprise URLs, one a line."""
+    ping_file: str = ""
+    ping_env: str = ""
+    """The URL that is asked for after each good turn, with /fail after a bad one, at most once a minute."""
+    kinds: tuple[Literal["address", "disputed", "lockout", "failed", "recovered"], ...] = (
+        "address",
+        "disputed",
+        "lockout",
+        "failed",
+        "recovered",
+    )
+    gather: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+    repeat: Seconds = 3600.0
+    failed_after: Seconds = 900.0
+
+
 class LogSettings(Strict, frozen=True):
     """[log]."""
 
@@ -221,6 +242,7 @@ class Settings(Strict, frozen=True):
     dns: DnsSettings | None = None
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
+    messages: MessagesSettings = MessagesSettings()
     zones: dict[str, ZoneSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     names: tuple[NameSettings, ...] = ()

@@ -17,12 +17,14 @@ from homing.app.cluster.detect import Detectors
 from homing.app.cluster.esddns import read_config_map
 from homing.app.cluster.metrics import AgentCollector, ClusterMetrics, CredentialCollector, OperatorCollector
 from homing.app.cluster.settings import ClusterSettings
+from homing.app.news import cluster_wishes, operator_situation
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.http import HttpClient
 from homing.effects.log import configure, get_logger
 from homing.effects.metrics import Metrics
 from homing.errors import HomingError
 from homing.kube.client import KubeClient
+from homing.messages.messenger import Messenger
 from homing.operator.agent import LEASE_DURATION as AGENT_LEASE_DURATION
 from homing.operator.agent import Agent
 from homing.operator.runtime import LEASE_DURATION, Operator, Options
@@ -88,6 +90,14 @@ async def _operator(settings: ClusterSettings) -> None:
                 return "no leader is known yet"
             return "reading the cluster" if operator.term is not None and not operator.term.synced else None
 
+        messenger = Messenger(
+            cluster_wishes(settings),
+            lambda: operator_situation(operator, clock.time()),
+            metrics,
+            clock=clock,
+            chance=chance,
+        )
+        await stack.enter_async_context(messenger.running())
         async with _probes(settings, metrics, ready, lambda: stalled(operator, clock)):
             metrics.esddns_health.set(1)
             await operator.run()
