@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
-from homing.app.news import check_wishes
+from homing.app.household import Household
+from homing.app.news import TURNS, check_wishes, household_situation, operator_situation
 from homing.app.settings import load_toml
+from homing.effects.clock import ManualClock
 from homing.errors import ConfigError
+from homing.kube.kinds.site import Site, SiteAddress, SiteStatus
+from homing.kube.objects import Condition, ObjectMeta
+from homing.messages.watch import Situation, Trouble
+from homing.model.address import Family
+from homing.model.lockout import Lockout
+from homing.model.name import parse_name
+from homing.model.observation import Outcome, Verdict
+from homing.operator.entry import Which
+from homing.operator.runtime import Operator
+from tests.app.fake_provider import FakeProvider
 from tests.app.running import HOME, MOVED, OWN, PASSWORD, THREE, WWW, House, internet, run, settings, the_line
+from tests.app.test_household import agreed, home
 from tests.messages.receiver import Receiver, receiving
 from tests.waiting import until
+
+__all__ = ["home"]
 
 MESSAGES = """
 [messages]
@@ -101,3 +118,73 @@ def test_without_the_package_it_is_said_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['apprise'] = None\n")
     done = run("check", "-c", str(house.config), home=tmp_path, PYTHONPATH=str(tmp_path))
     assert "pip install 'homing[messages]'" in the_line(done)
+
+
+async def test_a_dispute_is_a_trouble_until_observers_agree(home: tuple[Household, FakeProvider, ManualClock]) -> None:
+    """A round that nobody answered says nothing of it."""
+    household, _, _ = home
+    one: Trouble = ("disputed", "WAN IPv4")
+
+    async def hear(outcome: Outcome) -> Situation:
+        await household._verdict(Verdict(Family.V4, outcome, None, "two say so, two say no", 10.0, 0.1))
+        found = household_situation(household)
+        assert found is not None
+        return found
+
+    found = await hear(Outcome.DISPUTED)
+    assert "two say no" in found.troubles[one]
+    assert not found.failing
+    assert one in (await hear(Outcome.UNKNOWN)).unsure
+    await household._verdict(agreed(Family.V4, "8.8.8.8"))
+    found = household_situation(household) or Situation()
+    assert (found.troubles, found.unsure, found.addresses) == ({}, frozenset(), {"WAN IPv4": "8.8.8.8"})
+
+
+def test_a_leader_tells_of_sites_lockouts_and_domains() -> None:
+    """Who does not lead, or has not seen the cluster yet, knows nothing to tell."""
+    ready = SimpleNamespace(is_set=lambda: True)
+    told = SiteStatus(
+        addresses=(SiteAddress(family="IPv4", address="203.0.113.10"),),
+        conditions=(
+            Condition(type="Disputed", status="True", message="two say so"),
+            Condition(type="Detected", status="True", reason="LastGood"),
+        ),
+    )
+    unseen = SiteStatus(conditions=(Condition(type="Detected", status="True", reason="LastGood"),))
+    sites = [
+        Site(metadata=ObjectMeta(name="default"), status=told),
+        Site(metadata=ObjectMeta(name="other"), status=unseen),
+    ]
+    which = Which("Domain", "web", "www")
+    term = SimpleNamespace(
+        synced=True,
+        world=SimpleNamespace(sites=SimpleNamespace(synced=ready, values=lambda: sites)),
+        memory=SimpleNamespace(lockouts=[Lockout("web/strato", "account", "", "abuse", "blocked", 1.0, None, "")]),
+        domains=SimpleNamespace(
+            reports={which: SimpleNamespace(reason="UpdateFailed", message="gandi: timeout")},
+            entries={which: SimpleNamespace(name=parse_name("www.example.org"), provider="Provider web/gandi")},
+        ),
+        turns=SimpleNamespace(overdue=0.0),
+    )
+
+    def situation() -> Situation | None:
+        return operator_situation(cast("Operator", SimpleNamespace(term=term)), 100.0)
+
+    found, unsure = situation(), cast("Trouble", ("disputed", "Site other"))
+    assert found is not None
+    assert found.addresses == {"Site default IPv4": "203.0.113.10"}
+    assert found.troubles == {
+        ("disputed", "Site default"): "Site default is disputed: two say so",
+        ("lockout", "web/strato"): "blocked",
+        ("failed", "www.example.org at Provider web/gandi"): "gandi: timeout",
+    }
+    assert (found.unsure, found.turned_at, found.failing) == (
+        frozenset((unsure,)),
+        100.0,
+        True,
+    )
+    term.turns.overdue = 2000.0
+    assert TURNS in (situation() or Situation()).troubles
+    term.synced = False
+    assert situation() is None
+    assert operator_situation(cast("Operator", SimpleNamespace(term=None)), 100.0) is None

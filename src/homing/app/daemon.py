@@ -37,6 +37,7 @@ from homing.dns.stats import Stats
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
+from homing.effects.trace import tracing
 from homing.errors import ConfigError, HomingError, ListenError, ModelError, ObservationError, StoreError
 from homing.messages.messenger import Messenger
 from homing.model.name import Name
@@ -118,6 +119,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             # The lock tells this process's id, which others may send SIGHUP to.
             self._handle_signals(stack)
+            await stack.enter_async_context(tracing())
             stack.enter_context(StateLock(self._options.state))
             store = stack.enter_context(Store(self._options.state))
             memory = Memory(store, on_error=self.metrics.store_errors.inc)
@@ -278,6 +280,7 @@ class Daemon:
                         ready=self._ready,
                         live=lambda: self.household.is_live,
                         metrics=self.metrics.exposition,
+                        negotiated=self.metrics.negotiated,
                         documents={"/dns": self.dns_figures},
                         legacy=legacy,
                     )

@@ -14,7 +14,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.exposition import choose_encoder
 
+from homing.effects.trace import past
 from homing.model.lockout import Lockout
 from homing.model.observation import Outcome, Verdict
 
@@ -126,6 +128,7 @@ class Metrics:
         for outcome in Outcome:
             self.verdict.labels(family, outcome.value).set(outcome is verdict.outcome)
         self.round_seconds.labels(family).observe(verdict.elapsed)
+        past("observe", verdict.at - verdict.elapsed, verdict.at, family=family, outcome=verdict.outcome.value)
         for item in verdict.observations:
             self.observations.labels(item.method.value, "answer" if item.counts else "failure").inc()
         if new:
@@ -146,3 +149,9 @@ class Metrics:
         """All of them in Prometheus' text format."""
         self.refresh()
         return generate_latest(self.registry)
+
+    def negotiated(self, accept: str) -> tuple[bytes, str]:
+        """All of them in the format that a header Accept asks for, and its name; OpenMetrics has exemplars."""
+        self.refresh()
+        encode, kind = choose_encoder(accept)
+        return encode(self.registry), kind

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from homing.effects.thread import in_thread
 from homing.errors import DeliveryError
@@ -51,7 +53,8 @@ def _send(url: str, title: str, text: str) -> str:
         import apprise
 
         asset = apprise.AppriseAsset(app_id="Homing", app_desc="Homing", app_url="https://homing.dev")
-        receiver = apprise.Apprise.instantiate(url, asset=asset)
+        make: Callable[..., Any] = apprise.Apprise.instantiate  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        receiver = make(url, asset=asset)
         if receiver is None:
             return "its URL is none that apprise knows, or its plugin misses a package"
         taken = receiver.notify(body=text, title=title, body_format=apprise.NotifyFormat.TEXT)

@@ -22,6 +22,7 @@ from homing.effects.clock import Clock, SystemClock
 from homing.effects.http import HttpClient
 from homing.effects.log import configure, get_logger
 from homing.effects.metrics import Metrics
+from homing.effects.trace import tracing
 from homing.errors import HomingError
 from homing.kube.client import KubeClient
 from homing.messages.messenger import Messenger
@@ -141,7 +142,7 @@ async def _probes(
     settings: ClusterSettings, metrics: Metrics, ready: Callable[[], str | None], live: Callable[[], str | None]
 ) -> AsyncGenerator[None, None]:
     """``/livez``, ``/readyz`` and ``/metrics``."""
-    server = WebServer(None, ready=ready, healthy=live, metrics=metrics.exposition)
+    server = WebServer(None, ready=ready, healthy=live, metrics=metrics.exposition, negotiated=metrics.negotiated)
     try:
         if settings.listen not in ("", "off"):
             for host, port in await server.start([parse_listen(settings.listen, "--listen", 8080)]):
@@ -158,6 +159,17 @@ async def _until_told(run: Callable[[ClusterSettings], Awaitable[None]], load: L
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     settings = load()
+    async with tracing():
+        await _until_stopped(run, load, file, settings, stop)
+
+
+async def _until_stopped(
+    run: Callable[[ClusterSettings], Awaitable[None]],
+    load: Load,
+    file: Path | None,
+    settings: ClusterSettings,
+    stop: asyncio.Event,
+) -> None:
     while not stop.is_set():
         configure(settings.log_level, json=settings.log_format == "json")
         running = asyncio.ensure_future(run(settings))
