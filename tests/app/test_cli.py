@@ -44,6 +44,7 @@ COMMANDS = (
     "status",
     "history",
     "check",
+    "tell",
     "init",
     "dns",
     "crds",

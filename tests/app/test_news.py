@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
+
 from homing.app.household import Household
 from homing.app.news import TURNS, check_wishes, household_situation, operator_situation
 from homing.app.settings import load_toml
@@ -88,23 +90,40 @@ def test_the_daemon_tells_and_nothing_waits_for_receivers(tmp_path: Path) -> Non
         assert "hush" not in house.run("history").stdout + house.run("status").stdout
 
 
+def test_a_message_can_be_tried(tmp_path: Path) -> None:
+    """`homing tell` sends to all at once, and says how that ended for each."""
+    with receiving() as receiver:
+        house = House(tmp_path, MESSAGES)
+        receivers(house, receiver, "/good", "/broken")
+        done = house.run("tell", "is this on?")
+        assert done.returncode == 1
+        assert done.stdout.splitlines() == ["1 (json): sent"]
+        assert done.stderr.splitlines() == ["2 (json): it was refused, or nobody answers"]
+        assert receiver.texts("/good") == ["is this on?"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # apprise's own
 def test_messages_are_wished_for_in_the_settings(tmp_path: Path) -> None:
     """A file that is missing, or a URL that is none, is told without its content."""
 
     def problem(text: str) -> str:
         (tmp_path / "homing.toml").write_text(text)
         try:
-            check_wishes(load_toml(tmp_path / "homing.toml"))
+            return " ".join(map(str, check_wishes(load_toml(tmp_path / "homing.toml"))))
         except ConfigError as error:
             return str(error)
-        return ""
 
     assert "messages.urls_file: cannot read" in problem(MESSAGES)
-    (tmp_path / "messages.urls").write_text("json://127.0.0.1/")
+    assert "messages.ping_file: cannot read" in problem(MESSAGES)
+    (tmp_path / "messages.urls").write_text("json://127.0.0.1/\nhush://hush")
     (tmp_path / "ping.url").write_text("hush hush")
-    told = problem(MESSAGES)
-    assert "is no URL" in told
-    assert "hush" not in told
+    found = problem(MESSAGES)
+    assert "is no URL" in found
+    assert "receiver 2 (hush): its URL is none that apprise knows" in found
+    assert "hush" not in found.replace("(hush)", "")
+    (tmp_path / "messages.urls").write_text("# nobody yet")
+    assert "names no receiver" in problem(MESSAGES)
+    (tmp_path / "messages.urls").write_text("json://127.0.0.1/")
     (tmp_path / "ping.url").write_text("https://hc-ping.com/hush")
     assert problem(MESSAGES) == ""
     assert 'did you mean "urls_' in problem(MESSAGES.replace("urls_file", "urls"))
@@ -170,7 +189,8 @@ def test_a_leader_tells_of_sites_lockouts_and_domains() -> None:
     def situation() -> Situation | None:
         return operator_situation(cast("Operator", SimpleNamespace(term=term)), 100.0)
 
-    found, unsure = situation(), cast("Trouble", ("disputed", "Site other"))
+    unsure: Trouble = ("disputed", "Site other")
+    found = situation()
     assert found is not None
     assert found.addresses == {"Site default IPv4": "203.0.113.10"}
     assert found.troubles == {

@@ -68,3 +68,16 @@ def test_alerts_say_what_to_do() -> None:
 def test_the_object_for_the_operator_has_the_same_rules() -> None:
     """``python -m tests.monitoring`` writes it."""
     assert OBJECT.read_text(encoding="utf-8") == prometheus_rule()
+
+
+def test_alerts_and_monitors_name_the_same_jobs() -> None:
+    """Each monitor gives its targets a job that an alert watches, and each such job but the daemon's has a monitor."""
+    told = "".join(alert.expr for alert in alerts())
+    watched = {job for text in re.findall(r'job=~?"([^"]+)"', told) for job in text.split("|")}
+    monitors = list(yaml.safe_load_all((ALERTS.parent / "servicemonitor.yaml").read_text(encoding="utf-8")))
+    given: set[str] = set()
+    for monitor in monitors:
+        (endpoint,) = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
+        given |= {item["replacement"] for item in endpoint["relabelings"]}
+        assert monitor["metadata"]["name"] in given
+    assert watched == given | {"homing"}

@@ -6,6 +6,8 @@ import base64
 import datetime as dt
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import yaml
@@ -18,6 +20,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from homing.app.cluster.metrics import CredentialCollector
+from homing.app.daemon import Daemon, Options
+from homing.app.household import Household
+from homing.app.settings import default_settings
 from homing.effects.clock import ManualClock
 from homing.effects.metrics import Metrics
 from homing.kube.credentials import REREAD, find_credentials
@@ -128,3 +133,13 @@ def test_broken_credentials_have_no_known_end(data: bytes) -> None:
     certificate_end(f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
     certificate_end(data.decode("latin-1"))
     token_end(f"a.{base64.urlsafe_b64encode(data).decode()}.b")
+
+
+@pytest.mark.parametrize(("overdue", "trouble", "health"), [(0.0, "", 1), (1300.0, "", 0), (0.0, "disk full", 0)])
+def test_health_is_true(overdue: float, trouble: str, health: int) -> None:
+    """A turn that hangs, and a state that cannot be written, end it."""
+    daemon = Daemon(Options(Path(), default_settings))
+    daemon.household = cast("Household", SimpleNamespace(overdue=overdue, memory=SimpleNamespace(trouble=trouble)))
+    text = daemon.metrics.exposition().decode()
+    assert f"esddns_service_health {health}.0" in text
+    assert f"homing_turn_overdue_seconds {overdue}" in text

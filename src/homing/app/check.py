@@ -47,10 +47,7 @@ async def check(loaded: Loaded) -> Report:
         settings_setup(loaded)
     except ConfigError as error:
         errors.append(str(error))
-    try:
-        check_wishes(loaded)
-    except ConfigError as error:
-        errors.append(str(error))
+    errors += map(str, check_wishes(loaded))
     async with HttpClient() as http:
         try:
             build_observing(loaded, http, clock=SystemClock(), chance=random.Random())  # noqa: S311 - nothing is chosen

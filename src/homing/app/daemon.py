@@ -139,7 +139,6 @@ class Daemon:
             )
             await stack.enter_async_context(self._servers(loaded))
             transfers.begin()
-            self.metrics.esddns_health.set(1)
             announce(self)
             notify_service_manager("READY=1")
             for note in loaded.notes:
@@ -324,7 +323,7 @@ class Daemon:
         )
 
     def _refresh_metrics(self) -> None:
-        self.metrics.overdue.set(self.household.overdue)
+        self.metrics.lives(self.household.overdue, self.household.memory.trouble)
 
     def _counted(self) -> Stats:
         return self._server.stats if self._server is not None else Stats()

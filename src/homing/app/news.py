@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 from homing.app.build import expanded
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.settings import Loaded
+from homing.effects.metrics import OVERDUE
 from homing.effects.secret import Secret, secret_from_environment, secret_from_file
-from homing.errors import ConfigError
-from homing.messages.by_apprise import REMEDY, installed
+from homing.errors import ConfigError, DeliveryError
+from homing.messages.by_apprise import REMEDY, UNKNOWN, Apprise, installed, is_known
 from homing.messages.messenger import Wishes
+from homing.messages.outbox import MAX_RECEIVERS, read_receivers, told
 from homing.messages.ping import ping_url
 from homing.messages.watch import Situation, Trouble
 from homing.model.lockout import Lockout
@@ -19,9 +23,6 @@ from homing.model.observation import Outcome
 if TYPE_CHECKING:
     from homing.app.household import Household
     from homing.operator.runtime import Operator
-
-OVERDUE = 1200.0
-"""Seconds after which a turn that does not come is a trouble of its own."""
 
 TURNS: Trouble = ("failed", "looks at names")
 
@@ -46,13 +47,45 @@ def wishes_of(loaded: Loaded) -> Wishes:
     )
 
 
-def check_wishes(loaded: Loaded) -> None:
-    """Look at the secrets, too. Raises ConfigError."""
+def check_wishes(loaded: Loaded) -> list[ConfigError]:
+    """All that is wrong with them, the secrets too; nothing is sent."""
+    found: list[ConfigError] = []
+    try:
+        wishes = wishes_of(loaded)
+    except ConfigError as error:
+        return [error]
+    for secret, look in ((wishes.receivers, _look_at_receivers), (wishes.ping, ping_url)):
+        if secret is not None:
+            try:
+                look(secret.reveal(), secret.origin)
+            except ConfigError as error:
+                found.append(error)
+    return found
+
+
+def _look_at_receivers(text: str, where: str) -> None:
+    receivers = read_receivers(text)
+    if not receivers:
+        raise ConfigError(where, "names no receiver", "write an apprise URL into a line of it")
+    for number, url in enumerate(receivers, 1):
+        if not is_known(url):
+            raise ConfigError(where, f"receiver {told(number, url)}: {UNKNOWN}", "see apprise's list of services")
+
+
+async def tell(loaded: Loaded, text: str) -> list[tuple[str, str]]:
+    """Send a message to everybody now: what each receiver is called, and what went wrong. Raises ConfigError."""
     wishes = wishes_of(loaded)
-    if wishes.receivers is not None:
-        wishes.receivers.reveal()
-    if wishes.ping is not None:
-        ping_url(wishes.ping.reveal(), wishes.ping.origin)
+    if wishes.receivers is None:
+        raise ConfigError(f"{loaded.origin}: messages", "nobody is told anything", 'add urls_file = "FILE"')
+    receivers, apprise = read_receivers(wishes.receivers.reveal())[:MAX_RECEIVERS], Apprise()
+    title = f"Homing on {socket.gethostname()}"
+    sent = await asyncio.gather(*(apprise.deliver(url, title, text) for url in receivers), return_exceptions=True)
+    found: list[tuple[str, str]] = []
+    for number, (url, problem) in enumerate(zip(receivers, sent, strict=True), 1):
+        if problem is not None and not isinstance(problem, DeliveryError):
+            raise problem
+        found.append((told(number, url), str(problem or "")))
+    return found
 
 
 def cluster_wishes(settings: ClusterSettings) -> Wishes:
@@ -125,9 +158,9 @@ def operator_situation(operator: Operator, now: float) -> Situation | None:
         for family, address in site_addresses(site).items():
             addresses[f"{subject} {family}"] = str(address)
         conditions = {item.type: item for item in site.status.conditions}
-        told, detected = conditions.get("Disputed"), conditions.get("Detected")
-        if told is not None and told.status == "True":
-            troubles["disputed", subject] = f"{subject} is disputed: {told.message}"
+        disputed, detected = conditions.get("Disputed"), conditions.get("Detected")
+        if disputed is not None and disputed.status == "True":
+            troubles["disputed", subject] = f"{subject} is disputed: {disputed.message}"
         elif detected is None or detected.reason != "Agreed":
             unsure.add(("disputed", subject))
     for lockout in term.memory.lockouts:

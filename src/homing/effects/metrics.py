@@ -23,6 +23,10 @@ from homing.model.observation import Outcome, Verdict
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
+OVERDUE = 1200.0
+"""Seconds after which a turn that was due and has not ended is a trouble of its own."""
+
+
 class Metrics:
     """All metrics of one Homing. The ``esddns_*`` ones are those that ESDDNS's dashboards and alerts know."""
 
@@ -94,6 +98,11 @@ class Metrics:
         )
         self.esddns_in_sync = Gauge("esddns_state_in_sync", "Whether every name holds what it should.", registry=own)
         self.esddns_health = Gauge("esddns_service_health", "Whether the service runs as it should.", registry=own)
+
+    def lives(self, overdue: float, trouble: str = "") -> None:
+        """Count how long the turn that is due has been so (seconds), and whether all runs as it should."""
+        self.overdue.set(overdue)
+        self.esddns_health.set(overdue < OVERDUE and not trouble)
 
     def forget_names(self) -> None:
         """Drop what was counted for names and providers that a new configuration may not have."""

@@ -14,6 +14,8 @@ from homing.errors import DeliveryError
 TIMEOUT = 30.0
 """Seconds that one delivery may take."""
 
+UNKNOWN = "its URL is none that apprise knows, or its plugin misses a package"
+
 REMEDY = "pip install 'homing[messages]'"
 
 
@@ -43,21 +45,35 @@ class Apprise:
             raise DeliveryError(problem)
 
 
-def _send(url: str, title: str, text: str) -> str:
-    """Send, and say what went wrong; in no case with words of the library, which may quote the URL."""
-    for name in ("apprise", "urllib3"):
+def is_known(url: str) -> bool:
+    """Whether apprise makes something of a URL; nothing is sent. Takes a second the first time."""
+    try:
+        return _receiver(url) is not None
+    except Exception:  # noqa: BLE001 - a hundred plugins by others: whatever they raise is that they cannot use it
+        return False
+
+
+def _receiver(url: str) -> Any:
+    for name in ("apprise", "urllib3"):  # they quote URLs
         logger = logging.getLogger(name)
         logger.propagate = False
         logger.handlers = [logging.NullHandler()]
+    import apprise
+
+    asset = apprise.AppriseAsset(app_id="Homing", app_desc="Homing", app_url="https://homing.dev")
+    make: Callable[..., Any] = apprise.Apprise.instantiate  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return make(url, asset=asset)
+
+
+def _send(url: str, title: str, text: str) -> str:
+    """Send, and say what went wrong; in no case with words of the library, which may quote the URL."""
     try:
+        receiver = _receiver(url)
+        if receiver is None:
+            return UNKNOWN
         import apprise
 
-        asset = apprise.AppriseAsset(app_id="Homing", app_desc="Homing", app_url="https://homing.dev")
-        make: Callable[..., Any] = apprise.Apprise.instantiate  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        receiver = make(url, asset=asset)
-        if receiver is None:
-            return "its URL is none that apprise knows, or its plugin misses a package"
         taken = receiver.notify(body=text, title=title, body_format=apprise.NotifyFormat.TEXT)
-    except Exception as error:  # noqa: BLE001 - hundred plugins by others: whatever they raise is that it was not sent
+    except Exception as error:  # noqa: BLE001 - a hundred plugins by others: whatever they raise is that it was not sent
         return f"its plugin failed ({type(error).__name__})"
     return "" if taken else "it was refused, or nobody answers"

@@ -16,6 +16,7 @@ from homing.app.cli.crds import crds_command
 from homing.app.cli.dns import dns_command
 from homing.app.cli.look import detect_command, history_command, status_command
 from homing.app.cli.run import demo_command, up_command
+from homing.app.cli.tell import tell_command
 from homing.errors import kind_and_place
 
 EX_SOFTWARE = 70
@@ -44,6 +45,7 @@ for command in (
     status_command,
     history_command,
     check_command,
+    tell_command,
     init_command,
     crds_command,
 ):

@@ -129,7 +129,7 @@ class OperatorCollector(Collector):
         metrics.esddns_in_sync.set(all(report.ready for report in reports))
         right = (report.at if report.ready else report.last_sync for report in reports)
         metrics.esddns_last_update.set(max(right, default=0.0))
-        metrics.overdue.set(term.turns.overdue if term is not None else 0.0)
+        metrics.lives(term.turns.overdue if term is not None else 0.0)
 
     def collect(self) -> Iterator[Metric]:
         """Leader, queue depth, Domains, Sites."""

@@ -100,7 +100,6 @@ async def _operator(settings: ClusterSettings) -> None:
         )
         await stack.enter_async_context(messenger.running())
         async with _probes(settings, metrics, ready, lambda: stalled(operator, clock)):
-            metrics.esddns_health.set(1)
             await operator.run()
 
 
