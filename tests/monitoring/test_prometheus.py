@@ -96,7 +96,7 @@ def test_queries_and_alerts_work_on_a_real_homing(tmp_path: Path) -> None:
             asked = (expr for expr in queries("4s") if not _rightly_empty(expr))
             return [expr for expr in asked if not found.series(expr)]
 
-        until(lambda: not empty(), 20, f"series of all queries; {empty()}")
+        until(lambda: not empty(), 60, f"series of all queries; {empty()}")
         for expr in queries("4s"):
             found.series(expr)
 
