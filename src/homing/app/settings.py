@@ -210,11 +210,13 @@ class MessagesSettings(Strict, frozen=True):
     """[messages]: who is told what, through apprise, and the dead man's switch. URLs are secrets: files hold them."""
 
     urls_file: str = ""
+    """A file of apprise URLs, one a line; read anew for each message."""
     urls_env: str = ""
-    """apprise URLs, one a line."""
+    """The same in an environment variable."""
     ping_file: str = ""
+    """A file with the URL that is asked for after each good turn, at most once a minute; after a bad one with /fail."""
     ping_env: str = ""
-    """The URL that is asked for after each good turn, with /fail after a bad one, at most once a minute."""
+    """The same in an environment variable."""
     kinds: tuple[Literal["address", "disputed", "lockout", "failed", "recovered"], ...] = (
         "address",
         "disputed",
@@ -222,9 +224,13 @@ class MessagesSettings(Strict, frozen=True):
         "failed",
         "recovered",
     )
+    """What is told."""
     gather: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+    """Seconds in which news become one message."""
     repeat: Seconds = 3600.0
+    """Seconds in which the same kind about the same subject is told once."""
     failed_after: Seconds = 900.0
+    """Seconds that a name has to fail before it is told."""
 
 
 class LogSettings(Strict, frozen=True):
