@@ -7,6 +7,7 @@ HomingError
 ├── ResolveError           a host name has no address, or the resolver does not say
 ├── ObservationError       one observer could not say the address
 ├── ListenError            an address and port cannot be listened on
+├── DeliveryError          a message to a person was not taken
 ├── WorkerError            a process that answers cannot be started
 ├── StoreError             the state directory cannot be used
 │   └── StateLocked        another Homing holds it
@@ -86,6 +87,10 @@ class ListenError(HomingError):
         self.port = port
         self.reason = reason
         self.remedy = remedy
+
+
+class DeliveryError(HomingError):
+    """A receiver did not take a message; the text never holds its URL."""
 
 
 class WorkerError(HomingError):

@@ -154,7 +154,7 @@ class House:
     def words(self, *words: str) -> list[str]:
         """A homing command on this house's configuration and state, as far as it takes those options."""
         given = [] if words[0] in ("status", "history", "unlock") else ["-c", str(self.config)]
-        state = [] if words[0] in ("detect", "check") else ["--state", str(self.state)]
+        state = [] if words[0] in ("detect", "check", "tell") else ["--state", str(self.state)]
         return [*HOMING, *words, *given, *state]
 
     def run(self, *words: str, within: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:

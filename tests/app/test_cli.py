@@ -45,6 +45,7 @@ COMMANDS = (
     "history",
     "doctor",
     "check",
+    "tell",
     "init",
     "dns",
     "crds",

@@ -20,6 +20,7 @@ from tests.app.running import HOMING, environment, get
 from tests.app.test_dns_command import Server, write
 from tests.cluster.fixtures import Cluster
 from tests.dns_servers import KEY, KEY_NAME, OTHER_KEY, ZONE, free_port, secondary
+from tests.monitoring.exposition import check_exposition
 from tests.operator.running import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, SITES, Kube
 from tests.waiting import until
 
@@ -149,6 +150,7 @@ def test_a_zone_is_served_and_told(house: House) -> None:
         assert server.serial("a.test") == serial + 1
         until(lambda: house.status(ZONES, "a.test")["serial"] == serial + 1, 5, "the serial in the status")
         assert server.values("b.test") == {"REFUSED"}
+        check_exposition("dns-kubernetes", get(f"{server.web}/metrics")[1])
 
 
 def test_a_domain_follows_its_site_within_a_second(house: House) -> None:

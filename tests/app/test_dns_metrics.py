@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import random
-import re
-from collections import Counter
-from pathlib import Path
 
 import click
 from prometheus_client import CollectorRegistry, generate_latest
 
-from homing.app.cluster.metrics import ZonesCollector
 from homing.app.dns.figures import NO_ZONE, SHOWN, SecondaryFigures, build_figures, secondary_figures
 from homing.app.dns.report import figures_text
 from homing.app.dns_metrics import MAX_ZONES, DnsCollector, TransferCollector, exposition
-from homing.checks import CheckMetrics
 from homing.dns.authority import Authority
 from homing.dns.message import Rcode
 from homing.dns.stats import Event, Seen, Stats, Transport
@@ -24,7 +19,6 @@ from homing.dns.transfers.secondary import Secondary
 from homing.dns.transfers.transfer import Kind
 from homing.dns.transfers.turns import Transferred
 from homing.effects.clock import ManualClock
-from homing.effects.metrics import Metrics
 from homing.model.name import parse_name
 from homing.model.zone import zone
 from tests.dns.zones import SOA
@@ -116,25 +110,6 @@ def test_only_so_many_zones_have_a_label() -> None:
     assert second.keys() == first.keys()
     assert second["other"] == first["other"] + 1000
     assert generate_latest(registry).count(b"homing_zone_serial{") == MAX_ZONES
-
-
-def test_the_documentation_lists_every_metric() -> None:
-    """And no other."""
-    authority = serving("a.test")
-    following = followed(authority, ManualClock())
-    following.transferred(transfer(authority))
-    found = exposed(
-        Stats(queries=Counter({Seen(Transport.UDP, "A", Rcode.NOERROR, "a.test"): 1})), authority, following
-    )
-    told = {name.partition("{")[0] for name in found} - {"homing_build_info"}
-    metrics = Metrics("0")
-    in_a_cluster = {item.name for item in ZonesCollector(metrics, lambda: True, dict).collect()}
-    told |= in_a_cluster - {item.name for item in metrics.registry.collect()}  # which docs/kubernetes.md lists
-    checks = CollectorRegistry()
-    CheckMetrics(checks)
-    told |= {f"{item.name}_total" if item.type == "counter" else item.name for item in checks.collect()}
-    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
-    assert told == set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
 
 
 def transfer(authority: Authority) -> Transferred:

@@ -97,6 +97,28 @@ async def test_a_bug_in_one_provider_stops_nobody_else(
             await _passed(clock, 1.0)
 
 
+async def test_turns_that_never_end_are_overdue(
+    house: tuple[Household, Broken, ManualClock, Store, Metrics],
+) -> None:
+    """While all goes well nothing is overdue; a provider whose turns fail is, since its turn was due."""
+    household, provider, clock, _, metrics = house
+    provider.bug = False
+    await _eventually(lambda: all(one.turned_at for one in household.reconcilers.values()), clock)
+    for _ in range(8):
+        await _passed(clock, 200.0)
+    assert household.overdue < 60
+    provider.bug, due = True, household.reconcilers["fake"].next_at
+    provider.held.clear()
+    await _passed(clock, due - clock.time() + 1)
+    for _ in range(7):
+        await _passed(clock, 200.0)
+    assert household.overdue > 1200
+    assert household.reconcilers["zone"].next_at > clock.time() - 60
+    last = metrics.registry.get_sample_value("homing_last_turn_timestamp_seconds", {"provider": "fake"})
+    assert last is not None
+    assert last < due
+
+
 async def test_glue_is_served_for_the_zone_s_name_server(
     house: tuple[Household, Broken, ManualClock, Store, Metrics],
 ) -> None:

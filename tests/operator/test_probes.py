@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 import time
@@ -17,8 +18,10 @@ from homing.effects.clock import ManualClock, settle
 from homing.operator.queue import Turns
 from homing.operator.runtime import Operator
 from homing.standins.internet import StandInInternet
-from tests.app.running import HOME
+from tests.app.running import HOME, MOVED
 from tests.cluster.proxy import Proxy
+from tests.messages.receiver import receiving
+from tests.monitoring.exposition import check_exposition
 from tests.operator.names import static
 from tests.operator.running import DOMAINS, Kube, operator
 from tests.waiting import until
@@ -74,16 +77,22 @@ def test_readiness_waits_for_a_leader_and_the_cluster(
 
 @pytest.mark.cluster
 def test_metrics_tell_the_truth(kube: Kube, world: StandInInternet, tmp_path: Path) -> None:
-    """Who leads, which Domain is Ready, the WAN address, updates, the API's latency; ESDDNS's names among them."""
+    """Who leads, which Domain is Ready, the WAN address, updates, the API's latency; ESDDNS's names among them.
+
+    And the leader alone tells people.
+    """
     began = time.time()
     kube.site(world)
     kube.gandi(world)
     kube.domain("www", "www.example.org", {"wan": {}})
     kube.domain("mail", "mail.example.org", static(1), provider="none")
-    with (
-        operator(kube, tmp_path, None, "--identity", "first") as first,
-        operator(kube, tmp_path, None, "--identity", "second") as second,
-    ):
+    with receiving() as receiver, contextlib.ExitStack() as stack:
+        (tmp_path / "urls").write_text(f"json://me:hush@127.0.0.1:{receiver.port}/good")
+        (tmp_path / "ping").write_text(f"http://127.0.0.1:{receiver.port}/uuid")
+        words = ("--messages-file", str(tmp_path / "urls"), "--ping-file", str(tmp_path / "ping"), "--identity")
+        first, second = (
+            stack.enter_context(operator(kube, tmp_path, None, *words, name)) for name in ("first", "second")
+        )
         kube.wait_for(DOMAINS, "www")
         kube.wait_for(DOMAINS, "mail", status="False", reason="ProviderNotFound")
         leader, other = (first, second) if kube.lease()[0] == "first" else (second, first)
@@ -107,7 +116,18 @@ def test_metrics_tell_the_truth(kube: Kube, world: StandInInternet, tmp_path: Pa
                 f'homing_kubernetes_request_duration_seconds_count{{code="200",resource="{resource}",verb="{verb}"}}'
             )
             assert leader.metric(sample) >= 1, sample
+        check_exposition("operator", leader.ask("/metrics")[1])
+        check_exposition("operator", other.ask("/metrics")[1])
+        assert leader.metric('homing_site_disputed{site="default"}') == 0
+        assert began - 1 <= leader.metric('homing_site_detected_timestamp_seconds{site="default"}') <= time.time()
+        assert "esddns_current_wan_ip_info{" not in other.ask("/metrics")[1]
         kube.delete(DOMAINS, "mail")
         until(lambda: leader.metric("esddns_state_in_sync") == 1, 15, "all in sync")
         assert 'name="mail"' not in leader.ask("/metrics")[1]
         assert not re.search(r"^homing_domain_ready\{", other.ask("/metrics")[1], re.MULTILINE)
+        assert receiver.posts == []
+        world.move(MOVED)
+        until(lambda: receiver.texts("/good"), 60, "the message")
+        assert f"Site default IPv4 is {MOVED} now; it was {HOME}" in receiver.texts("/good")[0]
+        assert (len(receiver.posts), receiver.gets) == (1, ["/uuid"])
+        assert "hush" not in first.text + second.text

@@ -157,3 +157,18 @@ async def test_times_that_no_longer_count_do_not_pile_up(bench: Bench) -> None:
     assert len(bench.turns._heap) < 100
     await bench.clock.advance(86_401)
     assert len(bench.began) == 1001
+
+
+async def test_a_turn_that_waits_or_hangs_is_overdue(bench: Bench) -> None:
+    """Since it was due; a key whose next turn lies ahead is not, and once nothing waits nothing is."""
+    bench.turns.wake("later", 3600.0)
+    await bench.clock.advance(60)
+    assert bench.turns.overdue == 0
+    bench.hold = asyncio.Event()
+    bench.turns.wake("a")
+    await settle()
+    await bench.clock.advance(1300)
+    assert bench.turns.overdue == 1300
+    bench.hold.set()
+    await settle()
+    assert bench.turns.overdue == 0

@@ -10,6 +10,7 @@ import pytest
 from homing.standins.internet import StandInInternet
 from tests.app.running import HOME, MOVED
 from tests.cluster.nodes import create_nodes, node
+from tests.monitoring.exposition import check_exposition
 from tests.operator.running import LEASE, SITES, Kube, Process, operator
 from tests.waiting import until
 
@@ -44,6 +45,9 @@ def test_one_agent_of_a_site_detects_for_all(kube: Kube, world: StandInInternet,
             until(lambda: kube.status(SITES, "default")["ipv4"] == str(MOVED), 30, "the new address")
             assert two.metric('homing_observations_total{method="stun",result="answer"}') == 0
             assert one.metric('homing_observations_total{method="stun",result="answer"}') > 0
+            assert (one.metric("homing_agent_leader"), two.metric("homing_agent_leader")) == (1, 0)
+            check_exposition("agent", one.ask("/metrics")[1])
+            check_exposition("agent", two.ask("/metrics")[1])
             one.kill()
             until(lambda: kube.status(SITES, "default")["detectedBy"] == second, 15, "the second agent's word")
             assert kube.status(SITES, "default")["ipv4"] == str(MOVED)

@@ -15,6 +15,7 @@ from homing.app.build import (
     secret_of,
 )
 from homing.app.dns.ways import settings_setup
+from homing.app.news import check_wishes
 from homing.app.observe import build_observing
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import Loaded
@@ -46,6 +47,7 @@ async def check(loaded: Loaded) -> Report:
         settings_setup(loaded)
     except ConfigError as error:
         errors.append(str(error))
+    errors += map(str, check_wishes(loaded))
     async with HttpClient() as http:
         try:
             build_observing(loaded, http, clock=SystemClock(), chance=random.Random())  # noqa: S311 - nothing is chosen

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from prometheus_client import Gauge
 
 from homing import __version__
 from homing.app.build import build_zones, dns_addresses, parse_listen
@@ -24,6 +25,7 @@ from homing.app.dns.ways import settings_setup
 from homing.app.dns_metrics import DnsCollector, TransferCollector
 from homing.app.household import Household
 from homing.app.listening import Listening, listening
+from homing.app.news import household_situation, wishes_of
 from homing.app.notify import notify_service_manager
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import DnsSettings, Loaded, WebSettings
@@ -35,7 +37,9 @@ from homing.dns.stats import Stats
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
+from homing.effects.trace import tracing
 from homing.errors import ConfigError, HomingError, ListenError, ModelError, ObservationError, StoreError
+from homing.messages.messenger import Messenger
 from homing.model.name import Name
 from homing.store import StateLock, Store
 from homing.turn.memory import Memory
@@ -79,9 +83,16 @@ class Daemon:
         self.metrics.registry.register(
             DnsCollector(self._counted, self.authority, workers=self._workers, connections=self._connections)
         )
+        self.metrics.refresh = self._refresh_metrics
+        self._reloaded = Gauge(
+            "homing_config_last_reload_successful", "Whether the configuration as it is now was taken over.",
+            registry=self.metrics.registry,
+        )  # fmt: skip
+        self._reloaded.set(1)
         self.started = self._clock.time()
         self.web_listen: tuple[str, ...] = ()
         self.household: Household
+        self._messenger: Messenger
         self.transfers: Transfers
 
     @property
@@ -108,6 +119,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             # The lock tells this process's id, which others may send SIGHUP to.
             self._handle_signals(stack)
+            await stack.enter_async_context(tracing())
             stack.enter_context(StateLock(self._options.state))
             store = stack.enter_context(Store(self._options.state))
             memory = Memory(store, on_error=self.metrics.store_errors.inc)
@@ -116,14 +128,22 @@ class Daemon:
             self.transfers = await stack.enter_async_context(transfers)
             transfers.overtake = self._overtake
             self.metrics.registry.register(TransferCollector(transfers.following))
+            wishes = wishes_of(loaded)
             self.household = await self._settle_in(loaded, memory)
+            self._messenger = Messenger(
+                wishes,
+                lambda: household_situation(self.household),
+                self.metrics,
+                clock=self._clock,
+                chance=self._chance,
+            )
             await stack.enter_async_context(self._servers(loaded))
             transfers.begin()
-            self.metrics.esddns_health.set(1)
             announce(self)
             notify_service_manager("READY=1")
             for note in loaded.notes:
                 log.info(note)
+            await stack.enter_async_context(self._messenger.running())
             await self._live(memory, store)
             notify_service_manager("STOPPING=1")
 
@@ -157,11 +177,15 @@ class Daemon:
         memory.read_lockouts()
         try:
             loaded = self._options.load()
+            wishes = wishes_of(loaded)
             self.household = await self._settle_in(loaded, memory)
         except (ConfigError, ModelError, StoreError) as error:
             log.error("configuration not taken over, the old one stays", reason=str(error))  # noqa: TRY400
             self.household = before
+            self._reloaded.set(0)
         else:
+            self._reloaded.set(1)
+            self._messenger.use(wishes)
             self.household.verdicts.update(before.verdicts)
             await before.aclose()
             await self._listen_on(self._dns_addresses(loaded))
@@ -255,6 +279,7 @@ class Daemon:
                         ready=self._ready,
                         live=lambda: self.household.is_live,
                         metrics=self.metrics.exposition,
+                        negotiated=self.metrics.negotiated,
                         documents={"/dns": self.dns_figures},
                         legacy=legacy,
                     )
@@ -296,6 +321,9 @@ class Daemon:
             connections=self._connections(),
             secondaries=secondary_figures(self.transfers.following.standings(), self.transfers.told, self.authority),
         )
+
+    def _refresh_metrics(self) -> None:
+        self.metrics.lives(self.household.overdue, self.household.memory.trouble)
 
     def _counted(self) -> Stats:
         return self._server.stats if self._server is not None else Stats()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Info, generate_latest
+from prometheus_client import CollectorRegistry, Info, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -170,6 +170,7 @@ def exposition(
 ) -> Callable[[], bytes]:
     """The metrics of a server without names to keep right, in Prometheus' text format; ``more`` collectors beside."""
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     Info("homing_build", "The running Homing.", registry=registry).info({"version": __version__})
     registry.register(DnsCollector(stats, authority, workers=workers, connections=connections, broken=broken))
     for collector in more:

@@ -129,6 +129,8 @@ class Household:
         if self._zones:
             await self._open_zones()
         self._metrics.forget_names()
+        for family in self.families:
+            self._count_good(family)
         for name in self._wakes:
             provider = self._providers[name]
             self.reconcilers[name] = Reconciler(
@@ -246,11 +248,28 @@ class Household:
         for wake in self._wakes.values():
             wake.set()
 
+    @property
+    def overdue(self) -> float:
+        """Seconds since the turn was due that waits the longest; 0 when none does."""
+        now = self._clock.time()
+        return max((now - one.next_at for one in self.reconcilers.values() if one.next_at < now), default=0.0)
+
+    def _count_good(self, family: Family) -> None:
+        """What was agreed on before this process is what names hold until somebody looks again."""
+        good = self.memory.good.get(family)
+        if good is not None:
+            self._metrics.wan_is(str(family), str(good.address))
+            self._metrics.wan_confirmed.labels(str(family)).set(good.confirmed)
+
     def _count_names(self) -> None:
-        states = [state for reconciler in self.reconcilers.values() for state in reconciler.states.values()]
+        right = [
+            one.turned_at if one.is_in_sync(name) else state.last_sync
+            for one in self.reconcilers.values()
+            for name, state in one.states.items()
+        ]
         in_sync = all(self.reconcilers[spec.provider].is_in_sync(spec.name) for spec in self.names if spec.enabled)
         self._metrics.esddns_in_sync.set(in_sync)
-        self._metrics.esddns_last_update.set(max((state.last_sync for state in states), default=0.0))
+        self._metrics.esddns_last_update.set(max(right, default=0.0))
 
     def view(self) -> View:
         """What is known of the world: the last agreed addresses, whatever the last round said (law 1).

@@ -270,6 +270,33 @@ class NameSettings(Strict, frozen=True, kw_only=True):
     """`false` pauses the name; what is published stays."""
 
 
+class MessagesSettings(Strict, frozen=True):
+    """[messages]: who is told what, through apprise, and the dead man's switch. URLs are secrets: files hold them."""
+
+    urls_file: str = ""
+    """A file of apprise URLs, one a line; read anew for each message."""
+    urls_env: str = ""
+    """The same in an environment variable."""
+    ping_file: str = ""
+    """A file with the URL that is asked for after each good turn, at most once a minute; after a bad one with /fail."""
+    ping_env: str = ""
+    """The same in an environment variable."""
+    kinds: tuple[Literal["address", "disputed", "lockout", "failed", "recovered"], ...] = (
+        "address",
+        "disputed",
+        "lockout",
+        "failed",
+        "recovered",
+    )
+    """What is told."""
+    gather: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+    """Seconds in which news become one message."""
+    repeat: Seconds = 3600.0
+    """Seconds in which the same kind about the same subject is told once."""
+    failed_after: Seconds = 900.0
+    """Seconds that a name has to fail before it is told."""
+
+
 class LogSettings(Strict, frozen=True):
     """[log]: what is told, and where."""
 
@@ -288,6 +315,7 @@ class Settings(Strict, frozen=True):
     dns: DnsSettings | None = None
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
+    messages: MessagesSettings = MessagesSettings()
     zones: dict[str, ZoneSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     names: tuple[NameSettings, ...] = ()

@@ -6,6 +6,7 @@ waits without a limit, and shows what the plugin wrote.
 
 from __future__ import annotations
 
+import base64
 import os
 import ssl
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from homing.effects.clock import Clock, SystemClock
 from homing.errors import ConfigError, KubeUnavailable
 from homing.kube.exec_plugin import run_plugin
+from homing.kube.expiry import certificate_end, token_end
 
 if TYPE_CHECKING:
     from lightkube.config.kubeconfig import KubeConfig, SingleConfig
@@ -39,6 +41,8 @@ class Credentials:
     clock: Clock = field(default_factory=SystemClock, repr=False)
     _headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     _until: float = field(default=float("-inf"), repr=False)
+    ends: dict[str, float] = field(default_factory=dict[str, float], init=False)
+    """When what is in use ends (Unix seconds), where that is known: ``certificate``, ``token``."""
 
     @property
     def certificate(self) -> bool:
@@ -65,7 +69,25 @@ class Credentials:
         except (OSError, ValueError, TypeError, LightkubeError) as error:
             problem = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else type(error).__name__
             raise ConfigError(self._where, f"certificates cannot be read ({problem})", "name readable files") from None
+        self._note("certificate", certificate_end(self._client_certificate()))
         return context
+
+    def _client_certificate(self) -> str:
+        user = self.config.user
+        if user is None or not (user.client_cert or user.client_cert_data):
+            return ""
+        try:
+            if user.client_cert:
+                return Path(self.config.abs_file(user.client_cert)).read_text(encoding="ascii", errors="replace")
+            return base64.b64decode(user.client_cert_data or "").decode("ascii", "replace")
+        except (OSError, ValueError):
+            return ""  # it was read a moment ago: what there is to tell was told then
+
+    def _note(self, what: str, end: float | None) -> None:
+        if end is None:
+            self.ends.pop(what, None)
+        else:
+            self.ends[what] = end
 
     async def headers(self) -> Mapping[str, str]:
         """What to send with each request.
@@ -88,6 +110,7 @@ class Credentials:
         if user is not None and user.exec is not None and not (user.token or user.token_file):
             token, end = await run_plugin(user.exec, self.config, self._where)
             self._headers = {"Authorization": f"Bearer {token}"}
+            self._note("token", end if end is not None else token_end(token))
             self._until = end - _EARLY if end is not None else float("inf")
             return
         if user is not None and user.token_file is not None:
@@ -112,6 +135,7 @@ class Credentials:
         finally:
             await flow.aclose()
         self._headers = {"Authorization": signed.headers["Authorization"]}
+        self._note("token", token_end(signed.headers["Authorization"].removeprefix("Bearer ")))
         self._until = self.clock.time() + REREAD
 
     @property

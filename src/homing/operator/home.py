@@ -101,6 +101,11 @@ class Home:
                 await wait_until(self._news, LOOK, self._clock)
                 self._news.clear()
 
+    @property
+    def is_observing(self) -> bool:
+        """Whether this process observes for Site ``default`` itself."""
+        return self._observing is not None
+
     def hurry(self) -> None:
         """Site ``default`` changed: look now."""
         self._news.set()

@@ -62,7 +62,7 @@ class Keeping:
         holding = self._holding.setdefault(found.id, set())
         (holding.add if held else holding.discard)(entry.which)
         self._metrics.held.labels(found.id.key).set(len(holding))
-        self._metrics.lockouts.labels(found.id.key).set(len(self.locks(found.id)))
+        self._metrics.locked(found.id.key, self.locks(found.id))
 
     def forget(self, which: Which) -> None:
         """A Domain is gone, or another has its name now."""
@@ -80,7 +80,8 @@ class Keeping:
         """A provider is gone, and its figures with it; its lockouts are kept, since it may come back."""
         self._holding.pop(provider, None)
         metrics = self._metrics
-        for figures in (metrics.updates, metrics.update_seconds, metrics.lockouts, metrics.held):
+        gauges = (metrics.lockouts, metrics.lockout_until, metrics.held, metrics.last_turn)
+        for figures in (metrics.updates, metrics.update_seconds, *gauges):
             figures.remove_by_labels({"provider": provider.key})
         if len(self._memory.requests) > MAX_REQUESTS:
             old = self._clock.time() - OLD

@@ -40,6 +40,8 @@ _FIRST, _LIMIT = 5.0, 300.0
 class _Place:
     due: float | None = None
     running: bool = False
+    since: float = 0.0
+    """When the turn that runs was due."""
     faults: Backoff = field(default_factory=lambda: Backoff(_FIRST, _LIMIT))
 
 
@@ -75,6 +77,13 @@ class Turns(Generic[K]):
         now = self._clock.monotonic()
         return sum(place.running or (place.due is not None and place.due <= now) for place in self._places.values())
 
+    @property
+    def overdue(self) -> float:
+        """Seconds since the turn was due that waits, or is under way, the longest; 0 when none is."""
+        now = self._clock.monotonic()
+        dues = (place.since if place.running else place.due for place in self._places.values())
+        return max((now - due for due in dues if due is not None and due < now), default=0.0)
+
     def wake(self, key: K, seconds: float = 0.0) -> None:
         """Take a turn no later than in ``seconds``."""
         place = self._places.setdefault(key, _Place())
@@ -94,7 +103,7 @@ class Turns(Generic[K]):
                     due, _, key = heapq.heappop(self._heap)
                     place = self._places.get(key)
                     if place is not None and not place.running and place.due == due:
-                        place.running, place.due = True, None
+                        place.running, place.due, place.since = True, None, due
                         task = asyncio.create_task(self._take(key, place))
                         running.add(task)
                         task.add_done_callback(running.discard)

@@ -239,7 +239,7 @@ class Term:
         )
         self.domains.keep_lockouts_by(self._keep_lockouts)
         self._esddns: Esddns | None = None
-        self._home: Home | None = None
+        self.home: Home | None = None
         if make is not None:
             if options.esddns is not None and client.namespace in (options.namespaces or (client.namespace,)):
                 self._esddns = Esddns(
@@ -250,7 +250,7 @@ class Term:
                     chance=chance,
                     read_anew=lambda: self._world_changed(DEFAULT),
                 )
-            self._home = Home(
+            self.home = Home(
                 client,
                 self.world.sites,
                 make,
@@ -271,8 +271,8 @@ class Term:
                     group.create_task(seen.run())
                 group.create_task(self.world.run())
                 group.create_task(self.recorder.run())
-                if self._home is not None:
-                    group.create_task(self._home.run())
+                if self.home is not None:
+                    group.create_task(self.home.run())
                 if self._esddns is not None:
                     group.create_task(self._esddns.run())
                 for seen in (*self._mirrors, self.world.sites):
@@ -379,8 +379,8 @@ class Term:
             if follows_nodes if what == NODES.plural else entry.site == what:
                 self.turns.wake(which)
         if what == DEFAULT:
-            if self._home is not None:
-                self._home.hurry()
+            if self.home is not None:
+                self.home.hurry()
             for family, address in self.world.addresses(DEFAULT).items():
                 self._metrics.wan_is(str(family), str(address))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
+from homing.effects.trace import exemplar, failed, span, traced
 from homing.errors import ProviderBusy, ProviderError, ProviderLocked
 from homing.model.name import Name
 from homing.model.rrset import FAMILIES, RRset
@@ -76,6 +77,10 @@ class Reconciler:
         self._metrics = metrics
         self._second_look = second_look
         self._first_seen: dict[str, float] = {}
+        self.turned_at = 0.0
+        """When the last turn ended (Unix seconds), 0 for never."""
+        self.next_at = clock.time()
+        """When the next one is due."""
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -92,13 +97,14 @@ class Reconciler:
     async def turn(self, view: View, *, accept: str = "", everything: bool = False) -> Turn:
         """Take one turn. ``everything`` looks at names that are not due yet too."""
         now = self._clock.time()
-        await self.restraint.notice_clock(now)
-        await self.restraint.lift(now)
-        wants = self.want(view)
-        due = await self.read(wants, now, everything=everything)
-        plan = self.guard(self._plan(due), now, accept)
-        outcomes = await self.apply(plan)
-        return self.record(plan, outcomes)
+        with span("turn", provider=self.provider.name, names=len(self.names)):
+            await self.restraint.notice_clock(now)
+            await self.restraint.lift(now)
+            wants = self.want(view)
+            due = await self.read(wants, now, everything=everything)
+            plan = self.guard(self._plan(due), now, accept)
+            outcomes = await self.apply(plan)
+            return self.record(plan, outcomes)
 
     async def preview(self, view: View) -> Plan:
         """What a turn would do now, without doing it."""
@@ -106,9 +112,11 @@ class Reconciler:
         due = await self.read(self.want(view), now, everything=True)
         return self.guard(self._plan(due), now)
 
+    @traced("plan")
     def _plan(self, due: list[Want]) -> Plan:
         return diff({key: item for want in due for key, item in self._published(want.name).items()}, due)
 
+    @traced("want")
     def want(self, view: View) -> list[Want]:
         """What each enabled name should hold by this view; names of which nothing is known are left alone."""
         wants: list[Want] = []
@@ -136,6 +144,7 @@ class Reconciler:
             wants.append(want)
         return wants
 
+    @traced("read")
     async def read(self, wants: Iterable[Want], now: float, *, everything: bool = False) -> list[Want]:
         """The wants that are due, after asking readable providers what those names hold now."""
         intervals = {spec.name: spec.interval for spec in self.names}
@@ -154,6 +163,7 @@ class Reconciler:
         answered = await asyncio.gather(*(self._read(want, now, gate) for want in ask))
         return due + [want for want, known in zip(ask, answered, strict=True) if known]
 
+    @traced("guard")
     def guard(self, plan: Plan, now: float, accept: str = "") -> Plan:
         """The plan with a reason on everything that has to wait."""
         name = self.provider.name
@@ -169,11 +179,13 @@ class Reconciler:
         self._first_seen = {plan.hash: self._first_seen.get(plan.hash, now)} if guarded.held else {}
         return guarded
 
+    @traced("apply")
     async def apply(self, plan: Plan) -> tuple[Outcome, ...]:
         """Publish what the guard lets pass, at most ``parallel`` names at a time."""
         gate = asyncio.Semaphore(self.provider.traits.parallel)
         return tuple(await asyncio.gather(*(self._apply(item, gate) for item in plan.passing)))
 
+    @traced("record")
     def record(self, plan: Plan, outcomes: tuple[Outcome, ...]) -> Turn:
         """Note what came of it, and when to look again."""
         now = self._clock.time()
@@ -190,9 +202,12 @@ class Reconciler:
                 log.warning("change held back", name=item.name.text, provider=item.provider, reason=item.held)
             self.states[item.name].held = item.held
         name = self.provider.name
-        self._metrics.lockouts.labels(name).set(len(self.restraint.lockouts))
+        self._metrics.locked(name, self.restraint.lockouts)
         self._metrics.held.labels(name).set(len(plan.held))
-        return Turn(plan, outcomes, min((self.next_turn(spec, now) for spec in self.names), default=now + 3600.0))
+        self._metrics.last_turn.labels(name).set(now)
+        self.turned_at = now
+        self.next_at = min((self.next_turn(spec, now) for spec in self.names), default=now + 3600.0)
+        return Turn(plan, outcomes, self.next_at)
 
     def next_turn(self, spec: NameSpec, now: float) -> float:
         """When a name is due again (Unix seconds), if nothing happens before."""
@@ -239,31 +254,36 @@ class Reconciler:
     async def _apply(self, item: NameChange, gate: asyncio.Semaphore) -> Outcome:
         state = self.states[item.name]
         async with gate, self._counted_as_under_way():
-            started, now = self._clock.monotonic(), self._clock.time()
-            summary = "; ".join(str(change) for change in item.changes)
-            await self.memory.asked(item.provider, item.name, now)
-            key = self._fingerprint(item.name)
-            try:
-                await self.provider.apply(item)
-            except asyncio.CancelledError:
-                log.warning("request interrupted, it is made again", name=item.name.text, provider=item.provider)
-                raise
-            except ProviderError as error:
-                await self._asked_until_now(item.name)
-                await self._failed(item.name, error, now, summary, self._clock.monotonic() - started, key)
-                return Outcome(item, ok=False, code=error.code, detail=str(error))
-            seconds = self._clock.monotonic() - started
+            with span("update", fqdn=item.name.text, provider=item.provider):
+                return await self._request(item, state)
+
+    async def _request(self, item: NameChange, state: NameState) -> Outcome:
+        started, now = self._clock.monotonic(), self._clock.time()
+        summary = "; ".join(str(change) for change in item.changes)
+        await self.memory.asked(item.provider, item.name, now)
+        key = self._fingerprint(item.name)
+        try:
+            await self.provider.apply(item)
+        except asyncio.CancelledError:
+            log.warning("request interrupted, it is made again", name=item.name.text, provider=item.provider)
+            raise
+        except ProviderError as error:
+            failed(error.code)
             await self._asked_until_now(item.name)
-            update = Update(self._clock.time(), item.provider, item.name.text, summary, True, "ok", "", seconds)
-            removed = [change.type for change in item.changes if change.action is Action.DELETE]
-            await self.memory.updated(update, item.name, item.wanted, removed, account=self.provider.account(item.name))
-            state.succeeded(now)
-            state.last_read = now
-            self._metrics.updates.labels(item.provider, "ok").inc()
-            self._metrics.update_seconds.labels(item.provider).observe(seconds)
-            self._metrics.esddns_updates.inc()
-            log.info("updated", name=item.name.text, provider=item.provider, change=summary)
-            return Outcome(item, ok=True, code="ok", detail=summary)
+            await self._failed(item.name, error, now, summary, self._clock.monotonic() - started, key)
+            return Outcome(item, ok=False, code=error.code, detail=str(error))
+        seconds = self._clock.monotonic() - started
+        await self._asked_until_now(item.name)
+        update = Update(self._clock.time(), item.provider, item.name.text, summary, True, "ok", "", seconds)
+        removed = [change.type for change in item.changes if change.action is Action.DELETE]
+        await self.memory.updated(update, item.name, item.wanted, removed, account=self.provider.account(item.name))
+        state.succeeded(now)
+        state.last_read = now
+        self._metrics.updates.labels(item.provider, "ok").inc()
+        self._metrics.update_seconds.labels(item.provider).observe(seconds, exemplar())
+        self._metrics.esddns_updates.inc()
+        log.info("updated", name=item.name.text, provider=item.provider, change=summary)
+        return Outcome(item, ok=True, code="ok", detail=summary)
 
     @contextlib.asynccontextmanager
     async def _counted_as_under_way(self) -> AsyncGenerator[None, None]:

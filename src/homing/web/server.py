@@ -30,7 +30,7 @@ class WebServer:
     ``state`` gives the current view (without it there is no page), ``ready`` None or the reason why Homing cannot serve
     yet, ``healthy`` None or why it should be started anew, ``live`` whether what is
     served was looked at in this run, ``metrics`` the exposition, ``documents`` more paths that give JSON. With
-    ``legacy`` only ``/`` and ``/raw`` exist, as ESDDNS did.
+    ``legacy`` only ``/`` and ``/raw`` exist, as ESDDNS did. ``negotiated`` gives the exposition for a header Accept.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class WebServer:
         live: Callable[[], bool] = lambda: True,
         documents: Mapping[str, Callable[[], object]] | None = None,
         legacy: bool = False,
+        negotiated: Callable[[str], tuple[bytes, str]] | None = None,
     ) -> None:
         self._state = state
         self._ready = ready
@@ -51,6 +52,7 @@ class WebServer:
         self._metrics = metrics
         self._documents = {} if legacy else dict(documents or {})
         self._legacy = legacy
+        self._negotiated = negotiated
         self._local_only = False
         self._runner: web.AppRunner | None = None
 
@@ -110,7 +112,10 @@ class WebServer:
             return _json({"status": reason}, 503)
         return _json({"status": "ready", "view": "live" if self._live() else "last-good"})
 
-    async def _exposition(self, _: web.Request) -> web.StreamResponse:
+    async def _exposition(self, request: web.Request) -> web.StreamResponse:
+        if self._negotiated is not None:
+            body, kind = self._negotiated(request.headers.get("Accept", ""))
+            return web.Response(body=body, headers={"Content-Type": kind})
         return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 

@@ -19,6 +19,7 @@ from homing.app.cli.look import detect_command, history_command, status_command
 from homing.app.cli.manual import completion_command, man_command
 from homing.app.cli.migrate import migrate_command
 from homing.app.cli.run import demo_command, up_command
+from homing.app.cli.tell import tell_command
 from homing.errors import kind_and_place
 
 EX_SOFTWARE = 70
@@ -48,6 +49,7 @@ for command in (
     history_command,
     doctor_command,
     check_command,
+    tell_command,
     init_command,
     crds_command,
     migrate_command,

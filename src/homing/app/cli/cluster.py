@@ -68,6 +68,8 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
 @_option("strato-cooldown", "SECONDS", "Between two requests for a host there.  [default: 60]", type=float)
 @_option("gandi-server", "URL", "Another API URL for Providers of Gandi that name none.")
 @_option("state", "DIR", "Keep the history there.  [default: in memory only]")
+@_option("messages-file", "FILE", "apprise URLs, one a line: who is told of changes and troubles.")
+@_option("ping-file", "FILE", "The URL of a dead man's switch, asked for while all goes well.")
 @tells_errors
 def operator_command(file: Path | None, **given: Any) -> None:
     """Run the operator: Domains follow Sites, nodes and Services, at their providers.

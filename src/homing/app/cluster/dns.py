@@ -90,7 +90,7 @@ class ClusterZones:
         self._kept: Kept
         self._transfers: Transfers
         self._provider: ZoneProvider
-        self._credentials: Credentials
+        self._credentials: Credentials | None = None
         self._replicas: Replicas
 
     @property
@@ -104,7 +104,15 @@ class ClusterZones:
     @property
     def collector(self) -> Collector:
         """Metrics of the API, of turns, and whether this replica leads."""
-        return ZonesCollector(self._metrics, lambda: self._live, self._ages)
+        self._metrics.refresh = self._refresh_metrics
+        return ZonesCollector(self._metrics, lambda: self._live, self._ages, self._credential_ends)
+
+    def _refresh_metrics(self) -> None:
+        queues = (self._term.turns, self._turns.turns) if self._term is not None and self._turns is not None else ()
+        self._metrics.overdue.set(max((queue.overdue for queue in queues), default=0.0))
+
+    def _credential_ends(self) -> Mapping[str, float]:
+        return self._credentials.ends if self._credentials is not None else {}
 
     def _ages(self) -> Mapping[str, float]:
         """By zone the seconds since what is served was last known to be what the cluster says."""
@@ -177,12 +185,12 @@ class ClusterZones:
 
     async def run(self) -> None:
         """Take part in the election: publish while leading, else follow. Raises HomingError when that must end."""
-        self._credentials = await credentials_of(self._settings)
-        await lasting(self._take_part, "cluster", self._metrics, self._clock, HomingError)
+        credentials = self._credentials = await credentials_of(self._settings)
+        await lasting(lambda: self._take_part(credentials), "cluster", self._metrics, self._clock, HomingError)
 
-    async def _take_part(self) -> None:
+    async def _take_part(self, credentials: Credentials) -> None:
         duration = self._settings.lease_duration or LEASE_DURATION
-        async with KubeClient(self._credentials, clock=self._clock, observe=self._counted.asked) as client:
+        async with KubeClient(credentials, clock=self._clock, observe=self._counted.asked) as client:
             self._election = Election(
                 client,
                 name=LEASE,
@@ -194,16 +202,16 @@ class ClusterZones:
                 look_period=duration / 30,
                 annotations=self._replicas.annotations,
             )
-            await self._among_replicas(client, self._election)
+            await self._among_replicas(client, self._election, credentials.server)
 
-    async def _among_replicas(self, client: KubeClient, election: Election) -> None:
+    async def _among_replicas(self, client: KubeClient, election: Election, server: str) -> None:
         def started(work: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
             return asyncio.ensure_future(lasting(work, "cluster", self._metrics, self._clock))
 
         def follow() -> asyncio.Future[None]:
             return started(lambda: self._replicas.follow(client, election, self._taken))
 
-        beside = started(lambda: self._replicas.run(client, self._credentials.server))
+        beside = started(lambda: self._replicas.run(client, server))
         following = follow()
 
         async def lead(leadership: Leadership) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import random
 import socket
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from homing import __version__
 from homing.app.cluster.common import credentials_of, lasting
-from homing.app.cluster.metrics import ClusterMetrics, view_ages
+from homing.app.cluster.metrics import ClusterMetrics, credential_ends, view_ages
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.transfers import Transfers
 from homing.checks import Check, Checker, CheckMetrics, NetworkProbe, parse_probe
@@ -174,7 +174,7 @@ class NodeZone:
     @property
     def collector(self) -> Collector:
         """Metrics of the API, and how old what is known of the cluster is."""
-        return _Counted(self._metrics, self.origin.text, self._age)
+        return _Counted(self._metrics, self.origin.text, self._age, lambda: self._credentials.ends)
 
     def problem(self) -> str | None:
         """Why nothing can be served yet."""
@@ -296,17 +296,25 @@ class NodeZone:
         return self._clock.monotonic() - self._watch.seen_at if self._watch is not None else float("inf")
 
 
+SHOWN_METRICS = ("homing_kubernetes_request_duration_seconds", "homing_internal_faults", "homing_check_")
+"""What this part counts."""
+
+
 class _Counted(Collector):
     """The metrics of the cluster's part, beside those of the server."""
 
-    def __init__(self, metrics: Metrics, zone: str, age: Callable[[], float]) -> None:
+    def __init__(
+        self, metrics: Metrics, zone: str, age: Callable[[], float], ends: Callable[[], Mapping[str, float]]
+    ) -> None:
         self._metrics = metrics
+        self._ends = ends
         self._zone = zone
         self._age = age
 
     def collect(self) -> Iterator[Metric]:
         """The view's age, how the API server answers, and what is checked."""
         yield view_ages({self._zone: self._age()})
+        yield credential_ends(self._ends())
         for metric in self._metrics.registry.collect():
-            if metric.name.startswith(("homing_kubernetes_request_duration_seconds", "homing_check_")):
+            if metric.name.startswith(SHOWN_METRICS):
                 yield metric

@@ -15,14 +15,17 @@ from homing.app.build import parse_listen
 from homing.app.cluster.common import credentials_of, history_of
 from homing.app.cluster.detect import Detectors
 from homing.app.cluster.esddns import read_config_map
-from homing.app.cluster.metrics import ClusterMetrics, OperatorCollector
+from homing.app.cluster.metrics import AgentCollector, ClusterMetrics, CredentialCollector, OperatorCollector
 from homing.app.cluster.settings import ClusterSettings
+from homing.app.news import cluster_wishes, operator_situation
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.http import HttpClient
 from homing.effects.log import configure, get_logger
 from homing.effects.metrics import Metrics
+from homing.effects.trace import tracing
 from homing.errors import HomingError
 from homing.kube.client import KubeClient
+from homing.messages.messenger import Messenger
 from homing.operator.agent import LEASE_DURATION as AGENT_LEASE_DURATION
 from homing.operator.agent import Agent
 from homing.operator.runtime import LEASE_DURATION, Operator, Options
@@ -54,6 +57,7 @@ async def _operator(settings: ClusterSettings) -> None:
     clock, chance, metrics = SystemClock(), random.SystemRandom(), Metrics(__version__)
     counted = ClusterMetrics(metrics)
     credentials = await credentials_of(settings)
+    metrics.registry.register(CredentialCollector(credentials))
     async with contextlib.AsyncExitStack() as stack:
         store = stack.enter_context(Store(Path(settings.state))) if settings.state else None
         http = await stack.enter_async_context(_http(settings))
@@ -87,8 +91,15 @@ async def _operator(settings: ClusterSettings) -> None:
                 return "no leader is known yet"
             return "reading the cluster" if operator.term is not None and not operator.term.synced else None
 
+        messenger = Messenger(
+            cluster_wishes(settings),
+            lambda: operator_situation(operator, clock.time()),
+            metrics,
+            clock=clock,
+            chance=chance,
+        )
+        await stack.enter_async_context(messenger.running())
         async with _probes(settings, metrics, ready, lambda: stalled(operator, clock)):
-            metrics.esddns_health.set(1)
             await operator.run()
 
 
@@ -101,8 +112,9 @@ def stalled(operator: Operator, clock: Clock) -> str | None:
 
 async def _agent(settings: ClusterSettings) -> None:
     clock, chance, metrics = SystemClock(), random.SystemRandom(), Metrics(__version__)
-    counted = ClusterMetrics(metrics)
+    counted = ClusterMetrics(metrics, turns=False)
     credentials = await credentials_of(settings)
+    metrics.registry.register(CredentialCollector(credentials))
     async with _http(settings) as http, KubeClient(credentials, clock=clock, observe=counted.asked) as client:
         agent = Agent(
             client,
@@ -114,7 +126,9 @@ async def _agent(settings: ClusterSettings) -> None:
             lease_duration=settings.lease_duration or AGENT_LEASE_DURATION,
             heard=metrics.heard,
         )
+        metrics.registry.register(AgentCollector(lambda: agent, metrics))
         async with _probes(settings, metrics, lambda: None if agent.ready else "no Site has this node", lambda: None):
+            metrics.esddns_health.set(1)
             await agent.run()
 
 
@@ -127,7 +141,7 @@ async def _probes(
     settings: ClusterSettings, metrics: Metrics, ready: Callable[[], str | None], live: Callable[[], str | None]
 ) -> AsyncGenerator[None, None]:
     """``/livez``, ``/readyz`` and ``/metrics``."""
-    server = WebServer(None, ready=ready, healthy=live, metrics=metrics.exposition)
+    server = WebServer(None, ready=ready, healthy=live, metrics=metrics.exposition, negotiated=metrics.negotiated)
     try:
         if settings.listen not in ("", "off"):
             for host, port in await server.start([parse_listen(settings.listen, "--listen", 8080)]):
@@ -144,6 +158,17 @@ async def _until_told(run: Callable[[ClusterSettings], Awaitable[None]], load: L
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     settings = load()
+    async with tracing():
+        await _until_stopped(run, load, file, settings, stop)
+
+
+async def _until_stopped(
+    run: Callable[[ClusterSettings], Awaitable[None]],
+    load: Load,
+    file: Path | None,
+    settings: ClusterSettings,
+    stop: asyncio.Event,
+) -> None:
     while not stop.is_set():
         configure(settings.log_level, json=settings.log_format == "json")
         running = asyncio.ensure_future(run(settings))

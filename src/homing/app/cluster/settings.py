@@ -36,6 +36,10 @@ class ClusterSettings(Struct, frozen=True, forbid_unknown_fields=True, rename="k
     detect_interval: Annotated[int, Meta(ge=10, le=86400)] = 300
     listen: str = ":8080"
     state: str = ""
+    messages_file: str = ""
+    """apprise URLs, one a line: who is told of changes and troubles."""
+    ping_file: str = ""
+    """The URL of a dead man's switch."""
     node_name: str = ""
     identity: str = ""
     advertise: str = ""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
-import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -14,27 +11,6 @@ T = TypeVar("T")
 
 class Stopped(Exception):  # noqa: N818 -- says what happened
     """It is time to end, so work beside the event loop ends too."""
-
-
-def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """What a thread makes of it, for which nobody waits at the end of the process."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(finish: Callable[[], None]) -> None:
-        if not future.done():
-            finish()
-
-    def run() -> None:
-        try:
-            finish = functools.partial(future.set_result, work())
-        except BaseException as error:  # noqa: BLE001 - handed over whole, to be raised where it is awaited
-            finish = functools.partial(future.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, finish)
-
-    threading.Thread(target=run, name="zone files", daemon=True).start()
-    return future
 
 
 def end_at(stop: asyncio.Event) -> Callable[[], None]:

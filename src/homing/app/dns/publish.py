@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from homing.app.dns.aside import in_thread
 from homing.app.dns.figures import SHOWN
 from homing.app.dns.files import Found
 from homing.app.dns.versions import Remembered, Versions
@@ -16,6 +15,7 @@ from homing.app.transfers import Transfers
 from homing.dns.authority import Authority, Change
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
+from homing.effects.thread import in_thread
 from homing.errors import StoreError
 from homing.model.name import Name
 from homing.model.zone import Zone, ZoneDiff, diff, serial_add, serial_gt

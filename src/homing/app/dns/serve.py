@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from homing import __version__
-from homing.app.dns.aside import end_at, first_of, in_thread, unless
+from homing.app.dns.aside import end_at, first_of, unless
 from homing.app.dns.figures import SHOWN, DnsFigures, build_figures, secondary_figures
 from homing.app.dns.files import Found, Progress, ZoneFiles
 from homing.app.dns.local import answering
@@ -33,6 +33,7 @@ from homing.dns.stats import Stats
 from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
+from homing.effects.thread import in_thread
 from homing.errors import ConfigError, StoreError
 from homing.model.name import Name
 from homing.store import Event, StateLock, Store

@@ -1,0 +1,1 @@
+"""Metrics, alerts and the dashboard, held against each other and against real processes."""
