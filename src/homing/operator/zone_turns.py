@@ -36,7 +36,8 @@ from homing.operator.key_secrets import KeySecrets
 from homing.operator.own import reference
 from homing.operator.queue import Turns
 from homing.operator.zones import Follow, KeyPlace, follow_of, key_places, origin_of, status_of, template_of
-from homing.providers.zone import ZoneProvider, ZoneTemplate
+from homing.providers.zone import ZoneProvider
+from homing.providers.zone_template import ZoneTemplate
 
 log = get_logger("zones")
 

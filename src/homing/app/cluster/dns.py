@@ -42,7 +42,8 @@ from homing.operator.entry import Unready
 from homing.operator.runtime import LEASE_DURATION, Options, Term
 from homing.operator.zone_turns import HANDOVER, Start, ZoneTurns
 from homing.operator.zones import follow_of, template_of
-from homing.providers.zone import ZoneProvider, ZoneTemplate
+from homing.providers.zone import ZoneProvider
+from homing.providers.zone_template import ZoneTemplate
 from homing.store import Event, Store
 from homing.turn.memory import Memory
 
