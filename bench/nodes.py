@@ -75,9 +75,9 @@ SETTING = (
     "server on one core, the load from another with {window} queries under way, each answer checked; Knot has the "
     "zone as Homing transfers it; ratios are medians of the ratios of each round. API write to answer: from the API "
     "server's answer to a PATCH of node-ips until the first answer with the new address, asked for half a millisecond "
-    "after each answer before, {changes} nodes one after the other in each round; p99 of all rounds is judged. Start: from exec to the first "
-    "right answer, no state from before; the slowest is judged. Memory: PSS of all processes, {workers} workers, "
-    "after a second of each load"
+    "after each answer before, {changes} nodes one after the other in each round; p99 of all rounds is judged. Start: "
+    "from exec to the first right answer, no state from before; the slowest is judged. Memory: PSS of all processes, "
+    "{workers} workers, after a second of each load"
 )
 
 
