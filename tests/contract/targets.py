@@ -19,7 +19,8 @@ from homing.providers.dyndns2 import Dyndns2
 from homing.providers.gandi import Gandi
 from homing.providers.presets import PRESETS
 from homing.providers.rfc2136 import Rfc2136
-from homing.providers.zone import ZoneProvider, zone_template
+from homing.providers.zone import ZoneProvider
+from homing.providers.zone_template import zone_template
 from homing.standins.gandi import GandiServer
 from homing.standins.listen import Listen
 from homing.standins.strato import StratoServer

@@ -7,7 +7,8 @@ from homing.model.address import Family, parse_address
 from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset, RRType, address_rrsets, rrset, txt_rdata
 from homing.model.zone import Zone
-from homing.providers.zone import AGAIN, GATHER, ZoneTemplate
+from homing.providers.zone import AGAIN, GATHER
+from homing.providers.zone_template import ZoneTemplate
 from tests.providers.changes import change
 from tests.providers.test_zone import NOW, ORIGIN, TEMPLATE, House, template
 

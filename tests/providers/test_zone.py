@@ -17,7 +17,8 @@ from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset, RRType, rrset
 from homing.model.zone import Zone, ZoneDiff, diff, serial_add, serial_gt
 from homing.plan import NameChange
-from homing.providers.zone import GATHER, ZoneProvider, ZoneTemplate, zone_template
+from homing.providers.zone import GATHER, ZoneProvider
+from homing.providers.zone_template import ZoneTemplate, zone_template
 from tests.providers.changes import change
 
 ORIGIN = parse_name("example.net")

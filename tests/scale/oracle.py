@@ -138,19 +138,22 @@ class Oracle:
         self._areas = self._follow_areas(first.nodes)
         self._services = self._follow_services(first)
 
-    def judge(self, name: str, rtype: int, answer: Answer, begin: float, end: float) -> Verdict:
-        """Whether an answer is right for a name (relative to the zone) that was asked and answered at these moments."""
+    def judge(self, name: str, rtype: int, answer: Answer, begin: float, end: float, *, slack: float = 0.0) -> Verdict:
+        """Whether an answer is right for a name (relative to the zone) that was asked and answered at these moments.
+
+        ``slack`` seconds are added to the lag limit.
+        """
         family, _, rest = name.partition(".")
         if not rest or family not in _SIZES:
             family, rest = "", name
-        for lag_limit in (self._lag_limit, float("inf")):
+        for lag_limit in (self._lag_limit + slack, float("inf")):
             found = [
                 late
                 for view, late in self._views(rest, begin, end, lag_limit)
                 if (answer.rcode, answer.addresses) == _answer(view, family, rtype)
             ]
             if found:
-                return Verdict(lag_limit == self._lag_limit, min(found))
+                return Verdict(lag_limit < float("inf"), min(found))
         return Verdict(False)
 
     def _views(self, name: str, begin: float, end: float, lag_limit: float) -> Iterator[tuple[View, float]]:

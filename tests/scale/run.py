@@ -24,6 +24,7 @@ from tests.scale.churn import Churn
 from tests.scale.crowd import Crowd
 from tests.scale.messages import AAAA, A, Answer, read_answer
 from tests.scale.oracle import LAG_LIMIT, Oracle, State
+from tests.scale.stalls import Stalls
 from tests.scale.watching import Watcher
 from tests.waiting import until
 
@@ -32,6 +33,9 @@ TTL = 30
 
 NEVER = 100_000.0
 """Seconds: a grace period in which no node dies of itself."""
+
+LOOK_BACK = 3.0
+"""Seconds before a question in which a machine without a processor to give excuses a late answer, by so much."""
 
 LEASE = 400
 """Seconds of the nodes' Leases: kwok renews 5,000 of them 50 times a second."""
@@ -75,6 +79,8 @@ class Found:
     waits: list[float] = field(default_factory=list)
     load: dict[str, float] = field(default_factory=dict)
     """What dnsperf said: queries, lost ones, and those that were answered by an error."""
+    stalled: float = 0.0
+    """Seconds without a processor, of which a little is noted even at rest."""
     memory: tuple[float, float] = (0.0, 0.0)
     """MB of PSS of all processes, before and after."""
 
@@ -95,7 +101,8 @@ class Found:
             f"Services; {self.asked:,} answers judged: {len(self.wrong)} wrong, {self.lost} lost, {self.truncated} "
             f"truncated, {len(late)} of a view that was over, for {_share(late, 0.99) * 1000:.1f} ms at p99 and "
             f"{_share(late, 1) * 1000:.1f} ms at most; answers within {_share(self.waits, 0.99) * 1000:.1f} ms at p99; "
-            f"dnsperf: {self.load}; memory {self.memory[0]:.1f} MB, then {self.memory[1]:.1f} MB"
+            f"dnsperf: {self.load}; no processor for {self.stalled:.1f} s; "
+            f"memory {self.memory[0]:.1f} MB, then {self.memory[1]:.1f} MB"
         )
 
     def as_json(self) -> dict[str, object]:
@@ -113,6 +120,7 @@ class Found:
             "over for, ms": {name: round(_share(late, at) * 1000, 2) for name, at in _SHARES.items()},
             "waited, ms": {name: round(_share(self.waits, at) * 1000, 2) for name, at in _SHARES.items()},
             "dnsperf": self.load,
+            "no processor, s": round(self.stalled, 2),
             "memory MB": [round(each, 1) for each in self.memory],
         }
 
@@ -163,6 +171,7 @@ def ask(
 
     before = memory(pid)["Pss"]
     with (
+        Stalls() as stalls,
         Watcher(churn.api) as watcher,
         Asker(port, ZONE, choose, rates.questions) as asker,
         _dnsperf(folder, port, names, seconds, rates.load) as told,
@@ -175,11 +184,12 @@ def ask(
     after = memory(pid)["Pss"]
     found = Found(took, len(churn.changes), churn.node_changes, lost=len(asker.lost), load=told, memory=(before, after))
     changes = [replace(each, acked=max(each.acked, watcher.told.get(each.revision, 0.0))) for each in churn.changes]
-    judge(found, Oracle(churn.first, changes, lag_limit=lag_limit), asker.seen)
+    found.stalled = stalls.total
+    judge(found, Oracle(churn.first, changes, lag_limit=lag_limit), asker.seen, stalls)
     return found
 
 
-def judge(found: Found, oracle: Oracle, seen: Sequence[Seen]) -> None:
+def judge(found: Found, oracle: Oracle, seen: Sequence[Seen], stalls: Stalls) -> None:
     """Put every answer into its place."""
     answers: dict[tuple[bytes, bytes], Answer] = {}
     for one in seen:
@@ -193,7 +203,8 @@ def judge(found: Found, oracle: Oracle, seen: Sequence[Seen]) -> None:
         elif answer.is_truncated:
             found.truncated += 1
         else:
-            verdict = oracle.judge(*one.question, answer, one.begin, one.end)
+            slack = stalls.during(one.begin - LOOK_BACK, one.end)
+            verdict = oracle.judge(*one.question, answer, one.begin, one.end, slack=slack)
             if not verdict.right:
                 old = f"{verdict.late:.2f} s too old" if verdict.late else "never so"
                 found.wrong.append(f"{one.question} at {one.begin:.3f}-{one.end:.3f}: {old}: {answer}")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.scale.messages import AAAA, NOERROR, NXDOMAIN, A, Answer, make_query, read_answer
 from tests.scale.oracle import Change, Endpoint, Node, Oracle, Slice, State
+from tests.scale.stalls import Stalls
 
 FIRST = State(
     {
@@ -82,6 +83,17 @@ def test_a_view_may_be_seen_from_its_request_until_the_lag_limit_after_the_next_
     assert late(BOTH, 10.1, 10.2) == 0.0
     assert late(BOTH, 10.6, 10.7) == pytest.approx(0.4)
     assert late(BOTH, 10.8, 10.9) is None
+
+
+def test_a_machine_without_a_processor_to_give_excuses_what_is_late() -> None:
+    """For as long as it had none, and not what was never right."""
+    oracle = Oracle(FIRST, [Change(7, 10.0, 10.2, "two", Node("home", "", ready=False))], lag_limit=0.5)
+    stalls = Stalls()
+    stalls.note([(1.0, 9.0), (10.3, 0.2), (10.6, 0.1)])
+    assert stalls.during(8.0, 10.7) == pytest.approx(0.3)
+    assert stalls.during(10.3, 10.6) == pytest.approx(0.2)
+    for slack, seen, right in ((0.0, BOTH, False), (0.3, BOTH, True), (9.0, TWO, False)):
+        assert oracle.judge("home", A, seen, 10.9, 11.0, slack=slack).right is right
 
 
 def test_changes_are_seen_in_their_order() -> None:

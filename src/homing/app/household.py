@@ -27,7 +27,8 @@ from homing.model.name import Name
 from homing.model.observation import Outcome, Verdict
 from homing.model.rrset import ADDRESS_TYPES
 from homing.providers.base import Provider
-from homing.providers.zone import FirstSerials, ZoneProvider, ZoneTemplate, zone_template
+from homing.providers.zone import FirstSerials, ZoneProvider
+from homing.providers.zone_template import ZoneTemplate, zone_template
 from homing.sources import View, WanSource
 from homing.store import Event
 from homing.turn.memory import Memory

@@ -24,7 +24,8 @@ from homing.effects.log import get_logger
 from homing.errors import ConfigError, kind_and_place
 from homing.model.name import Name
 from homing.model.zone import serial_add
-from homing.providers.zone import ZoneProvider, ZoneTemplate
+from homing.providers.zone import ZoneProvider
+from homing.providers.zone_template import ZoneTemplate
 from homing.store import Store
 from homing.turn.memory import Memory
 

@@ -196,7 +196,7 @@ def amend(old: Zone, changes: Mapping[tuple[Name, int], RRset | None]) -> tuple[
             made.append(above)
     below = _prune(old, nodes, made, dict.fromkeys(item.name for item in removed))
     serial = serial_add(old.serial, 1)
-    counted = old._records  # noqa: SLF001 - the same module
+    counted = old._records  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the same module
     records = counted + _count(added) - _count(removed) if counted is not None else None
     new = Zone(old.origin, serial, old.soa, MappingProxyType(nodes), below, records)
     return new, ZoneDiff(tuple(removed), tuple(added))
@@ -216,7 +216,7 @@ def _prune(
 
     ``made`` are those that the version before has not; what is given is how many are below each name now.
     """
-    counted = old._below  # noqa: SLF001 - the same module
+    counted = old._below  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the same module
     empty = [name for name in names if name != old.origin and not nodes.get(name, True)]
     if not empty and (counted is None or not made):
         return counted

@@ -12,7 +12,7 @@ from homing.dns.transfers.tsig import Key
 from homing.kube.kinds.zone import ZoneSpec
 from homing.model.name import Name
 from homing.operator.zones import Follow, KeyPlace
-from homing.providers.zone import ZoneTemplate
+from homing.providers.zone_template import ZoneTemplate
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ from homing.operator.zone_checks import MakeChecker, ZoneChecks
 from homing.operator.zone_report import AGAIN, ZoneReports
 from homing.operator.zone_state import House, Known, Start
 from homing.operator.zones import follow_of, key_places, origin_of, template_of
-from homing.providers.zone import ZoneProvider, ZoneTemplate
+from homing.providers.zone import ZoneProvider
+from homing.providers.zone_template import ZoneTemplate
 
 log = get_logger("zones")
 

@@ -22,7 +22,7 @@ from homing.model.zone import Soa
 from homing.model.zone import Zone as Served
 from homing.model.zone import zone as build_zone
 from homing.operator.entry import Unready
-from homing.providers.zone import ZoneTemplate, zone_template
+from homing.providers.zone_template import ZoneTemplate, zone_template
 
 KeyPlace = tuple[str, str, str]
 """Namespace, name and key of a Secret."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
@@ -13,14 +13,15 @@ from homing.dns.authority import Authority, Change
 from homing.effects.clock import Clock
 from homing.effects.garbage import uncollected
 from homing.effects.log import get_logger
-from homing.errors import HomingError, ModelError, ProviderBusy, ProviderRefused, StoreError, kind_and_place
-from homing.model.address import Address
+from homing.errors import HomingError, ProviderBusy, ProviderRefused, StoreError, kind_and_place
 from homing.model.name import Name
-from homing.model.rrset import FAMILIES, RRset, RRType, address_rrsets, rrset
-from homing.model.zone import Soa, Zone, ZoneDiff, amend, diff, serial_add, serial_gt, succeed, zone
+from homing.model.rrset import FAMILIES, RRset
+from homing.model.zone import Zone, ZoneDiff, amend, diff, serial_add, serial_gt, succeed, zone
 from homing.plan import NameChange
 from homing.providers.base import Traits
 from homing.providers.layer import Layer, obstacle
+from homing.providers.zone_template import ZoneTemplate
+from homing.providers.zone_waiting import Waiting, placed, possible
 
 log = get_logger("zone")
 
@@ -41,49 +42,6 @@ _LOCKS: WeakKeyDictionary[Authority, asyncio.Lock] = WeakKeyDictionary()
 
 FirstSerials = Callable[[Collection[Name]], Awaitable[Mapping[Name, int]]]
 """Finds serials to begin with for zones of which nothing is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class ZoneTemplate:
-    """A zone as the settings give it: all that does not follow addresses. ``static`` holds NS, glue and the like.
-
-    ``serial`` is that of a master file: the zone's is never before it.
-    """
-
-    origin: Name
-    soa: Soa
-    static: tuple[RRset, ...]
-    serial: int | None = None
-
-
-def zone_template(
-    origin: Name,
-    servers: Mapping[Name, Iterable[Address] | None],
-    contact: Name,
-    *,
-    ttl: int = 30,
-    soa: Soa | None = None,
-) -> ZoneTemplate:
-    """A zone with these name servers, the first of them the primary, and the addresses of those inside it.
-
-    Addresses None stand for a server whose own addresses are among the names to be kept right.
-
-    ``contact`` is the mailbox in DNS form, ``ttl`` seconds; ``soa`` gives the times, its names are replaced. Raises
-    ModelError for no server, or one inside the zone without an address.
-    """
-    if not servers:
-        raise ModelError(f"zone {origin} has no name server; name at least one")
-    glue: list[RRset] = []
-    for server, addresses in servers.items():
-        if server.is_within(origin) and addresses is not None:
-            own = address_rrsets(server, ttl, addresses)
-            if not own:
-                raise ModelError(f"name server {server} is in its zone {origin}; give its addresses")
-            glue += own
-    primary = next(iter(servers))
-    start = replace(soa, mname=primary, rname=contact) if soa else Soa(primary, contact, ttl=ttl)
-    names = rrset(origin, RRType.NS, ttl, (server.wire for server in servers))
-    return ZoneTemplate(origin, start, (names, *glue))
 
 
 class ZoneProvider:
@@ -112,10 +70,10 @@ class ZoneProvider:
         self._save = save
         self._clock = clock
         self._lock = _LOCKS.setdefault(authority, asyncio.Lock())
-        self._waiting: dict[Name, list[_Waiting]] = {}
+        self._waiting: dict[Name, list[Waiting]] = {}
         self._made_at: dict[Name, float] = {}
         """Monotonic time at which the making of a zone's last version began."""
-        self._tasks: dict[asyncio.Task[None], list[_Waiting]] = {}
+        self._tasks: dict[asyncio.Task[None], list[Waiting]] = {}
 
     @property
     def name(self) -> str:
@@ -191,7 +149,7 @@ class ZoneProvider:
         """Serve the changes with the zone's next version, which may hold others too; nothing happens without any."""
         old = self._served(change.name)
         changes = {(change.name, item.type): item.after for item in change.changes}
-        waiting = _Waiting(change.name, changes, asyncio.get_running_loop().create_future())
+        waiting = Waiting(change.name, changes, asyncio.get_running_loop().create_future())
         self._gather(old.origin).append(waiting)
         await waiting.done
 
@@ -215,7 +173,7 @@ class ZoneProvider:
         layer = self._layers.get(origin)
         return None if layer is None else frozenset(layer.published)
 
-    def _gather(self, origin: Name, seconds: float = GATHER) -> list[_Waiting]:
+    def _gather(self, origin: Name, seconds: float = GATHER) -> list[Waiting]:
         """Those that wait for the next version of a zone, which is on its way; who is first says how long it waits."""
         if origin not in self._waiting:
             gathered = self._waiting[origin] = []
@@ -326,7 +284,7 @@ class ZoneProvider:
             self._made_at[origin] = self._clock.monotonic()
             await self._advance_by(origin, self._waiting.pop(origin))
 
-    def _ended(self, task: asyncio.Task[None], gathered: list[_Waiting]) -> None:
+    def _ended(self, task: asyncio.Task[None], gathered: list[Waiting]) -> None:
         """Hand a fault of our own to those who wait; without one nobody does any more."""
         self._tasks.pop(task, None)
         fault = None if task.cancelled() else task.exception()
@@ -338,30 +296,31 @@ class ZoneProvider:
         if fault is not None and not gathered and not isinstance(fault, HomingError):
             log.critical("internal fault, please report it", part="zone", fault=kind_and_place(fault))
 
-    async def _advance_by(self, origin: Name, gathered: list[_Waiting]) -> None:
+    async def _advance_by(self, origin: Name, gathered: list[Waiting]) -> None:
         old = self._authority.zone(origin)
         if old is None:
             for item in gathered:
                 item.fail(ProviderBusy("withdrawn", f"provider {self._name}: zone {origin.text} is served no more"))
             return
-        possible, new, found = self._possible(old, self._placed(old, gathered))
+        static = self._static.get(origin, frozenset())
+        taken, new, found = possible(self._name, old, placed(self._name, old, static, gathered))
         try:
             if (layer := self._layers.get(origin)) is None:
                 await self._step(old, new, found)
             else:
-                await self._layered(layer, old, possible)
+                await self._layered(layer, old, taken)
         except StoreError as error:
-            for item in possible:
+            for item in taken:
                 item.fail(
                     ProviderBusy(
                         "store",
                         f"provider {self._name}: {item.name.text} stays as it is, the zone cannot be saved: {error}",
                     )
                 )
-        for item in possible:
+        for item in taken:
             item.succeed()
 
-    async def _layered(self, layer: Layer, old: Zone, gathered: Iterable[_Waiting]) -> None:
+    async def _layered(self, layer: Layer, old: Zone, gathered: Iterable[Waiting]) -> None:
         """Publish by name, and what changed of the cluster where that leaves a place."""
         static = self._static.get(old.origin, frozenset())
         wanted = {key: rrset for item in gathered for key, rrset in item.changes.items()}
@@ -388,47 +347,6 @@ class ZoneProvider:
         if new is not old:
             new = _not_before(old, new, int(self._clock.time()) % 2**32) if self._timed else new
             await self._publish(Change(old, new, found))
-
-    def _placed(self, old: Zone, gathered: list[_Waiting]) -> list[_Waiting]:
-        """The changes for which the static records leave a place; the others fail."""
-        static = self._static.get(old.origin, frozenset())
-        placed: list[_Waiting] = []
-        for item in gathered:
-            where = f"provider {self._name}: {item.name.text}"
-            problem = obstacle(old, item.name) if any(item.changes.values()) else ""
-            if any(key in static for key in item.changes):
-                remedy = "choose another name, or take it out of the zone's settings"
-                item.fail(ProviderRefused("static", f"{where} is a fixed record of zone {old.origin.text}; {remedy}"))
-            elif problem:
-                item.fail(ProviderRefused("conflict", f"{where} stays as it is: {problem}; change one of the two"))
-            else:
-                placed.append(item)
-        return placed
-
-    def _possible(self, old: Zone, gathered: list[_Waiting]) -> tuple[list[_Waiting], Zone, ZoneDiff]:
-        """The changes that the zone can take, the zone with them, and what differs; the others fail."""
-        if not gathered:
-            return gathered, old, ZoneDiff((), ())
-        try:
-            return gathered, *amend(old, {key: rrset for item in gathered for key, rrset in item.changes.items()})
-        except ModelError:
-            pass  # one of them is to blame, the others are not
-        possible: list[_Waiting] = []
-        taken: dict[tuple[Name, int], RRset | None] = {}
-        for item in gathered:
-            try:
-                amend(old, {**taken, **item.changes})
-            except ModelError as error:
-                item.fail(
-                    ProviderRefused(
-                        "conflict",
-                        f"provider {self._name}: {item.name.text} stays as it is: {error}; change one of the two",
-                    )
-                )
-            else:
-                possible.append(item)
-                taken.update(item.changes)
-        return possible, *amend(old, taken)
 
     async def _publish(self, change: Change) -> None:
         assert change.after is not None  # noqa: S101 - nothing is withdrawn here
@@ -498,22 +416,3 @@ def _not_before(old: Zone, new: Zone, least: int | None) -> Zone:
     if least is not None and serial_gt(least, new.serial) and serial_gt(least, old.serial):
         return replace(new, serial=least)
     return new
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """Changes of one name that wait for their version."""
-
-    name: Name
-    changes: Mapping[tuple[Name, int], RRset | None]
-    done: asyncio.Future[None]
-
-    def succeed(self) -> None:
-        """It is served."""
-        if not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: BaseException) -> None:
-        """It is not."""
-        if not self.done.done():
-            self.done.set_exception(error)

@@ -14,7 +14,7 @@ from homing.kube.kinds.zone import ZoneSpec
 from homing.model.name import Name, parse_name
 from homing.operator.entry import Unready
 from homing.operator.zones import template_of
-from homing.providers.zone import ZoneTemplate
+from homing.providers.zone_template import ZoneTemplate
 from homing.store import Store
 
 log = get_logger("cluster")

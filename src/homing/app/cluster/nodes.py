@@ -39,7 +39,8 @@ from homing.model.zone import Soa, serial_add
 from homing.operator.cluster_views import Reading
 from homing.operator.cluster_watch import ClusterWatch
 from homing.operator.zone_checks import ZoneChecks
-from homing.providers.zone import ZoneProvider, ZoneTemplate, zone_template
+from homing.providers.zone import ZoneProvider
+from homing.providers.zone_template import ZoneTemplate, zone_template
 from homing.store import Store
 
 log = get_logger("nodes")

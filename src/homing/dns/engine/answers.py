@@ -275,7 +275,10 @@ class Answers:
             entry = Entry(self._starts.setdefault(head, head), message[start:end], kind)
             addresses = max((len(item.rdatas) for item in said.answer if item.type in FAMILIES), default=0)
             if addresses > 1:
-                render_turn = lambda turn: render(parsed, said, udp=True, options=options, turn=turn)[start:end]  # noqa: E731
+
+                def render_turn(turn: int) -> bytes:
+                    return render(parsed, said, udp=True, options=options, turn=turn)[start:end]
+
                 entry.ring, entry.tail = _ring(entry.tail, addresses, said, render_turn)
             self._learned.remember(entry, parsed.question, said, flavour, asked)
         self._learned.count(kind)
