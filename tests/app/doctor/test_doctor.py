@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from homing.app.doctor.finding import Finding
+from homing.app.doctor.ports import ports
 from homing.standins.internet import StandInInternet
+from tests.app.doctor.cases import case_of
 from tests.app.running import PASSWORD, THREE, TOKEN, WWW, House, internet, name, settings
 from tests.waiting import until
 
@@ -149,6 +154,24 @@ listen = []
     assert done.returncode == 1
     assert "IPv4 is not known" in done.stdout
     assert "internal fault" not in done.stdout
+
+
+def test_an_address_taken_for_both_transports_is_told_once(house: House) -> None:
+    """With the program that has it."""
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        port = tcp.getsockname()[1]
+        udp.bind(("127.0.0.1", port))
+        house.write(f'[zones."home.arpa"]\n[dns]\nlisten = ["127.0.0.1:{port}"]\n[web]\nlisten = []\n')
+        found = asyncio.run(taken(house))
+    assert [(item.level.value, item.text.partition(":")[0]) for item in found] == [("error", "DNS on 127.0.0.1")]
+    assert f"(process {os.getpid()})" in found[0].text
+
+
+async def taken(house: House) -> Sequence[Finding]:
+    async with case_of(house.folder, house.config.read_text()) as case:
+        return await ports(case)
 
 
 def test_wrong_usage_has_a_status_of_its_own(house: House) -> None:
