@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from homing.app.doctor.finding import Finding
+from homing.app.doctor.finding import Finding, Level
+from homing.app.doctor.logins import logins
 from homing.app.doctor.ports import ports
 from homing.standins.internet import StandInInternet
+from homing.store import Store
 from tests.app.doctor.cases import case_of
 from tests.app.running import PASSWORD, THREE, TOKEN, WWW, House, internet, name, settings
 from tests.waiting import until
@@ -105,18 +107,23 @@ def test_the_own_daemon_and_its_lockouts_are_known(house: House, world: StandInI
         assert len(world.strato.log) == asked
 
 
-def test_a_wrong_password_is_tried_once(house: House, world: StandInInternet) -> None:
+async def test_a_wrong_password_is_tried_once(house: House, world: StandInInternet) -> None:
     """What the service said is remembered beside the state until the password changes; a right one is asked anew."""
-    with house.up():
-        until(lambda: house.states().get(WWW) == "in-sync", 20)
+    Store(house.state).close()
+
+    async def login() -> Finding:
+        async with case_of(house.folder, house.config.read_text()) as case:
+            return next(item for item in await logins(case) if item.check == "provider strato")
+
     house.password.write_text("wrong-4711")
-    world.strato.log.clear()
     for _ in range(2):
-        assert "badauth" in examined(house)[1]["provider strato"][0]["text"]
+        assert "badauth" in (await login()).text
     assert len(world.strato.log) == 1
     house.password.write_text(PASSWORD)
-    assert examined(house)[1]["provider strato"][0]["level"] == "ok"
+    for _ in range(2):
+        assert (await login()).level is Level.OK
     assert len(world.strato.log) == 2
+    assert PASSWORD not in (house.state / "doctor.json").read_text()
 
 
 def test_a_dead_network_takes_less_than_fifteen_seconds(tmp_path: Path) -> None:
