@@ -31,6 +31,9 @@ CONNECT_PATIENCE = 4.0
 """Seconds for a connection to one address of a server that has several."""
 
 _HMAC_MD5 = "hmac-md5.sig-alg.reg.int"
+_WORDS = {"PeerBadSignature": "BADSIG", "PeerBadTruncation": "BADTRUNC"}
+"""dnspython's errors in the words of RFC 8945; what is left is BADKEY."""
+
 _AGAIN = "it is tried again by itself"
 _PAUSED = "updates stay paused until it changes"
 _LATER = f"updates stay paused for {RETRY_AFTER / 60:g} minutes"
@@ -81,7 +84,8 @@ class SignedServer:
         except dns.tsig.BadTime:
             raise self._clocks(fqdn) from None
         except dns.tsig.PeerError as error:
-            raise self._key_refused(type(error).__name__.removeprefix("Peer").upper(), fqdn) from None
+            word = _WORDS.get(type(error).__name__, "BADKEY")
+            raise self._key_refused(word, fqdn) from None
         except dns.exception.DNSException:
             # Servers need not sign errors (RFC 8945, section 5.3.2); an unsigned success is none.
             code = wire[3] & 0x0F if len(wire) >= 12 else 0

@@ -13,7 +13,7 @@ import pytest
 from homing.app.doctor.cluster import corefile, judging
 from homing.app.doctor.cluster.judging import Seen
 from homing.app.doctor.cluster.look import addresses_of
-from homing.app.doctor.cluster.rights import AGENT, DNS, OPERATOR, Part
+from homing.app.doctor.cluster.rights import AGENT, DNS, NODE_DNS, OPERATOR, Part
 from homing.app.doctor.finding import Finding, Level
 from homing.kube.crd import DEFINITIONS, manifest
 from homing.kube.objects import (
@@ -95,7 +95,10 @@ def test_a_corefile_that_imports_others_is_not_judged() -> None:
     assert corefile.judge(HOME, corefile.parse(COREFILE + "import custom/*.server\n"), frozenset()).level is SKIPPED
 
 
-@pytest.mark.parametrize(("part", "file"), [(OPERATOR, "operator.yaml"), (AGENT, "agent.yaml"), (DNS, "dns.yaml")])
+@pytest.mark.parametrize(
+    ("part", "file"),
+    [(OPERATOR, "operator.yaml"), (AGENT, "agent.yaml"), (DNS, "dns.yaml"), (NODE_DNS, "node-dns.yaml")],
+)
 def test_the_rights_that_are_asked_about_are_those_of_the_manifests(part: Part, file: str) -> None:
     """One table, one truth: a right more or less in deploy/rbac fails here."""
     table = {
@@ -103,6 +106,16 @@ def test_the_rights_that_are_asked_about_are_those_of_the_manifests(part: Part, 
     }
     assert table == granted(documents(file))
     assert part.file.endswith(file)
+
+
+def test_an_operator_of_some_namespaces_has_its_rights_there() -> None:
+    """What is denied in the cluster and allowed at home is a limit, and no fault; anything else is one."""
+    denied = [right for right in OPERATOR.rights if right.plural == "secrets"]
+    limited = judging.rights(OPERATOR, denied, denied)
+    assert (limited.level, "limited to some namespaces for secrets" in limited.text) == (NOTE, True)
+    missing = judging.rights(OPERATOR, denied, denied[1:])
+    assert (missing.level, "may not get secrets" in missing.text) == (ERROR, True)
+    assert judging.rights(OPERATOR, [], []).level is OK
 
 
 @pytest.mark.parametrize(

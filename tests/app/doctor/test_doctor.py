@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from homing.app.doctor.finding import Finding, Level
+from homing.app.doctor.logins import logins
+from homing.app.doctor.ports import ports
 from homing.standins.internet import StandInInternet
+from homing.store import Store
+from tests.app.doctor.cases import case_of
 from tests.app.running import PASSWORD, THREE, TOKEN, WWW, House, internet, name, settings
 from tests.waiting import until
 
@@ -100,18 +107,23 @@ def test_the_own_daemon_and_its_lockouts_are_known(house: House, world: StandInI
         assert len(world.strato.log) == asked
 
 
-def test_a_wrong_password_is_tried_once(house: House, world: StandInInternet) -> None:
+async def test_a_wrong_password_is_tried_once(house: House, world: StandInInternet) -> None:
     """What the service said is remembered beside the state until the password changes; a right one is asked anew."""
-    with house.up():
-        until(lambda: house.states().get(WWW) == "in-sync", 20)
+    Store(house.state).close()
+
+    async def login() -> Finding:
+        async with case_of(house.folder, house.config.read_text()) as case:
+            return next(item for item in await logins(case) if item.check == "provider strato")
+
     house.password.write_text("wrong-4711")
-    world.strato.log.clear()
     for _ in range(2):
-        assert "badauth" in examined(house)[1]["provider strato"][0]["text"]
+        assert "badauth" in (await login()).text
     assert len(world.strato.log) == 1
     house.password.write_text(PASSWORD)
-    assert examined(house)[1]["provider strato"][0]["level"] == "ok"
+    for _ in range(2):
+        assert (await login()).level is Level.OK
     assert len(world.strato.log) == 2
+    assert PASSWORD not in (house.state / "doctor.json").read_text()
 
 
 def test_a_dead_network_takes_less_than_fifteen_seconds(tmp_path: Path) -> None:
@@ -149,6 +161,24 @@ listen = []
     assert done.returncode == 1
     assert "IPv4 is not known" in done.stdout
     assert "internal fault" not in done.stdout
+
+
+def test_an_address_taken_for_both_transports_is_told_once(house: House) -> None:
+    """With the program that has it."""
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        port = tcp.getsockname()[1]
+        udp.bind(("127.0.0.1", port))
+        house.write(f'[zones."home.arpa"]\n[dns]\nlisten = ["127.0.0.1:{port}"]\n[web]\nlisten = []\n')
+        found = asyncio.run(taken(house))
+    assert [(item.level.value, item.text.partition(":")[0]) for item in found] == [("error", "DNS on 127.0.0.1")]
+    assert f"(process {os.getpid()})" in found[0].text
+
+
+async def taken(house: House) -> Sequence[Finding]:
+    async with case_of(house.folder, house.config.read_text()) as case:
+        return await ports(case)
 
 
 def test_wrong_usage_has_a_status_of_its_own(house: House) -> None:

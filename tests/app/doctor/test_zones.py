@@ -21,7 +21,7 @@ from homing.app.doctor.finding import Finding, Level
 from homing.app.doctor.questions import Questions, system_resolver
 from homing.app.doctor.secondaries import judge as judge_secondary
 from homing.app.doctor.secondaries import judge_key, secondaries
-from homing.app.doctor.zones import own_zone, zone, zones
+from homing.app.doctor.zones import ask_world, own_zone, zone, zones
 from homing.dns.transfers.secondary import Secondary
 from homing.dns.transfers.tsig import tsig_key
 from homing.model.address import Address
@@ -186,7 +186,7 @@ HERE = Own(ORIGIN, frozenset({NS1}), {NS1: frozenset({THERE})}, 7)
 
 async def looked(changes: Table, own: Own, wan: Address = THERE) -> list[Finding]:
     async with serving({**WORLD, **changes}) as questions:
-        return await zone(own, questions, frozenset({wan}))
+        return await zone(own, await ask_world(own.origin, questions), questions, frozenset({wan}))
 
 
 async def test_the_world_is_asked_from_the_parent_down() -> None:

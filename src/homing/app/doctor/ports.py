@@ -8,7 +8,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from homing.app.build import dns_addresses, parse_listen
@@ -95,12 +95,21 @@ def _look(places: Sequence[Place], daemon: int | None) -> list[Finding]:
             found.append(finding)
         else:
             (own if number else free).append(place)
+    found = _once(found)
     if own:
         text = f"Homing itself (process {daemon}) listens on {_listed(own)}"
         found.append(Finding(PORTS, Level.OK, text))
     if free:
         found.append(Finding(PORTS, Level.OK, f"free: {_listed(free)}"))
     return found
+
+
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    """One line for an address that can be had neither by UDP nor by TCP, for the same reason."""
+    seen: dict[str, list[Finding]] = {}
+    for item in findings:
+        seen.setdefault(item.text.replace(f"/{UDP}:", ":").replace(f"/{TCP}:", ":"), []).append(item)
+    return [replace(same[0], text=text) if len(same) > 1 else same[0] for text, same in seen.items()]
 
 
 def _listed(places: Sequence[Place]) -> str:

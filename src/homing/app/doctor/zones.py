@@ -44,13 +44,14 @@ async def zones(case: Case) -> Sequence[Finding]:
     if resolver is None:
         text = "delegation not known: /etc/resolv.conf names no resolver"
         return [*found, *(Finding(f"zone {origin.text}", Level.SKIPPED, text) for origin in public)]
-    wan = frozenset(case.addresses(await case.wan()).values())
     questions, permits = Questions(resolver), asyncio.Semaphore(AT_ONCE)
     ours = is_ours(case, resolver)
 
     async def look(origin: Name) -> list[Finding]:
         async with permits:
-            return await zone(own_zone(case, origin), questions, wan, asks_us=ours)
+            world, verdicts = await asyncio.gather(ask_world(origin, questions), case.wan())
+            wan = frozenset(case.addresses(verdicts).values())
+            return await zone(own_zone(case, origin), world, questions, wan, asks_us=ours)
 
     return found + [finding for one in await asyncio.gather(*map(look, public)) for finding in one]
 
@@ -74,9 +75,16 @@ def is_ours(case: Case, resolver: tuple[str, int]) -> bool:
         return False
 
 
-async def zone(own: Own, questions: Questions, wan: frozenset[Address], *, asks_us: bool = False) -> list[Finding]:
-    """Ask about one zone, and judge."""
-    referral, soa = await asyncio.gather(_referral(own.origin, questions), questions.resolve(own.origin, "SOA"))
+async def ask_world(origin: Name, questions: Questions) -> tuple[Referral, Said]:
+    """What the parent says, and what a resolver gets for the zone's SOA."""
+    return await asyncio.gather(_referral(origin, questions), questions.resolve(origin, "SOA"))
+
+
+async def zone(
+    own: Own, world: tuple[Referral, Said], questions: Questions, wan: frozenset[Address], *, asks_us: bool = False
+) -> list[Finding]:
+    """Ask the servers that the parent names, and judge."""
+    referral, soa = world
     servers, signed = await _servers(own, referral, questions, wan)
     own = replace(own, signed=signed)
     outside = Outside(why="the resolver asked is this server itself; name another with --resolver")

@@ -13,7 +13,7 @@ from homing.app.cluster.common import credentials_of
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.doctor.cluster import corefile, judging
 from homing.app.doctor.cluster.judging import Seen
-from homing.app.doctor.cluster.rights import AGENT, DNS, OF_NAMESPACES, OPERATOR, PARTS, Part, Right
+from homing.app.doctor.cluster.rights import AGENT, DNS, NODE_DNS, OF_NAMESPACES, OPERATOR, PARTS, Part, Right
 from homing.app.doctor.finding import Finding, Level, told
 from homing.app.doctor.run import Check, examine
 from homing.effects.clock import Clock, SystemClock
@@ -127,6 +127,8 @@ class Cluster:
     async def rights(self, part: Part) -> Sequence[Finding]:
         """What the service account of a part may do."""
         if await self._get(ACCOUNTS, part.account, self._home) is None:
+            if part is NODE_DNS:
+                return []
             text = f"no service account {part.account} in namespace {self._home}: not installed there"
             return [
                 Finding(f"rights of {part.account}", Level.SKIPPED, text, "name another namespace with --namespace")

@@ -40,7 +40,10 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of Homing with a service account of its own; ``lease`` elects its leader, ``file`` gives it its rights."""
+    """A part of Homing with a service account of its own.
+
+    ``file`` gives it its rights; ``lease`` elects its leader, if it has one.
+    """
 
     account: str
     file: str
@@ -107,7 +110,15 @@ DNS = Part(
     ),
 )
 
-PARTS = (OPERATOR, AGENT, DNS)
+NODE_DNS = Part(
+    "homing-node-dns",
+    "deploy/rbac/node-dns.yaml",
+    "",
+    tuple(_all(_LOOK, "nodes", "services", "endpointslices.discovery.k8s.io")),
+)
+"""``homing dns --zone``, a zone of nodes and Services by flags alone; few have it, and nobody misses it."""
+
+PARTS = (OPERATOR, AGENT, DNS, NODE_DNS)
 
 OF_NAMESPACES = frozenset(("domains", "providers", "secrets", "services", "endpointslices", "events"))
 """What the operator may be limited to some namespaces for (``deploy/rbac/operator-scoped.yaml``)."""
