@@ -6,11 +6,11 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from homing.errors import StoreError
 from homing.model.address import Address, Family, parse_address
@@ -19,11 +19,14 @@ from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset, rrset
 from homing.model.zone import Zone, ZoneDiff
 from homing.plan import Published
-from homing.store import zones
+from homing.store import history, zones
+from homing.store.history import Kind, Marks, Place, Question, Row
 from homing.store.lock import prepare_directory
 from homing.store.rows import AddressChange, Event, GoodAddress, Update
 from homing.store.schema import MIGRATIONS
 from homing.store.zones import StoredZone
+
+T = TypeVar("T")
 
 FILE = "homing.db"
 
@@ -145,10 +148,12 @@ class Store:
             self._db.execute("ROLLBACK")
 
     def _rows(self, query: str, *values: object) -> list[Any]:
+        return self._read(lambda db: db.execute(query, values).fetchall())
+
+    def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
             try:
-                with closing(self._db.execute(query, values)) as cursor:
-                    return cursor.fetchall()
+                return look(self._db)
             except sqlite3.Error as error:
                 raise _store_error(self.directory, error) from None
 
@@ -176,12 +181,18 @@ class Store:
 
     def address_history(self, *, since: float = 0.0, limit: int = 100) -> list[AddressChange]:
         """Changes of the WAN address, newest first."""
-        rows = self._rows(
-            "SELECT at, family, before, after, reason FROM address_history WHERE at >= ? ORDER BY id DESC LIMIT ?",
-            since,
-            limit,
-        )
-        return [AddressChange(at, Family(family), before or "", after, why) for at, family, before, after, why in rows]
+        found = self.history(Question(frozenset({Kind.ADDRESS}), since, limit=limit))
+        return [row for _, row in found if isinstance(row, AddressChange)]
+
+    # The history as a whole
+
+    def history(self, question: Question) -> list[tuple[Place, Row]]:
+        """Lines of the history with their places, newest first."""
+        return self._read(lambda db: history.lines(db, question))
+
+    def marks(self, since: float, until: float, steps: int) -> Marks:
+        """What a timeline shows of the past, in so many steps."""
+        return self._read(lambda db: history.marks(db, since, until, steps))
 
     # Updates and events
 
@@ -218,16 +229,8 @@ class Store:
 
     def updates(self, *, since: float = 0.0, limit: int = 100) -> list[Update]:
         """Requests to providers, newest first."""
-        rows = self._rows(
-            "SELECT at, provider, fqdn, change, ok, code, detail, seconds FROM update_history "
-            "WHERE at >= ? ORDER BY id DESC LIMIT ?",
-            since,
-            limit,
-        )
-        return [
-            Update(at, provider, fqdn, change, bool(ok), code, detail, seconds)
-            for at, provider, fqdn, change, ok, code, detail, seconds in rows
-        ]
+        found = self.history(Question(frozenset({Kind.UPDATE}), since, limit=limit))
+        return [row for _, row in found if isinstance(row, Update)]
 
     def record_event(self, event: Event) -> None:
         """Remember something worth telling."""
@@ -240,10 +243,8 @@ class Store:
 
     def events(self, *, since: float = 0.0, limit: int = 100) -> list[Event]:
         """Events, newest first."""
-        rows = self._rows(
-            "SELECT at, kind, subject, detail FROM event WHERE at >= ? ORDER BY id DESC LIMIT ?", since, limit
-        )
-        return [Event(*row) for row in rows]
+        found = self.history(Question(frozenset({Kind.EVENT}), since, limit=limit))
+        return [row for _, row in found if isinstance(row, Event)]
 
     # What is published
 
@@ -324,11 +325,7 @@ class Store:
 
     def load_zones(self) -> dict[Name, StoredZone]:
         """The last version of each zone, and its journal."""
-        with self._lock:
-            try:
-                return zones.load_zones(self._db)
-            except sqlite3.Error as error:
-                raise _store_error(self.directory, error) from None
+        return self._read(zones.load_zones)
 
     def drop_journal(self, origin: Name) -> None:
         """Forget the journal of a zone, which is damaged."""
