@@ -28,7 +28,7 @@ from homing.app.notify import notify_service_manager
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import DnsSettings, Loaded, WebSettings
 from homing.app.transfers import Transfers
-from homing.app.views import SHOWN_CHANGES, build_state, change_views
+from homing.app.views import SHOWN_CHANGES, build_state, change_views, zone_views
 from homing.dns.authority import Authority
 from homing.dns.server import DnsServer
 from homing.dns.stats import Stats
@@ -272,7 +272,7 @@ class Daemon:
             household.memory,
             household.verdicts,
             household.families,
-            self.authority,
+            zones=zone_views(self.authority, self.transfers.following.standings(), self.transfers.told),
             origin=household.loaded.origin,
             started=self.started,
             now=self._clock.time(),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
 from homing import __version__
+from homing.app.dns.figures import missing_serials, told_text
 from homing.dns.authority import Authority
+from homing.dns.transfers.follow import Standing
+from homing.dns.transfers.notify import Told
+from homing.dns.transfers.secondary import Secondary
 from homing.model.address import Address, Family
+from homing.model.name import Name
 from homing.model.observation import Outcome, Verdict
+from homing.model.zone import Zone
 from homing.providers.gandi import Gandi
 from homing.store import AddressChange, Event, Update
 from homing.turn.memory import Memory
@@ -22,12 +29,16 @@ from homing.web.view import (
     LockoutView,
     NameView,
     ProviderView,
+    SecondaryView,
     StateView,
     VoteView,
     ZoneView,
 )
 
 SHOWN_CHANGES = 20
+SHOWN_ZONES = 100
+SHOWN_SECONDARIES = 20
+"""Of one zone, those that are behind the longest."""
 
 
 def build_state(
@@ -36,13 +47,13 @@ def build_state(
     memory: Memory,
     verdicts: Mapping[Family, Verdict],
     families: tuple[Family, ...],
-    authority: Authority,
     *,
     origin: str,
     started: float,
     now: float,
     types: Mapping[str, str],
     own: tuple[Address, ...],
+    zones: tuple[ZoneView, ...],
     changes: tuple[ChangeView, ...],
     dns_listen: tuple[str, ...],
     web_listen: tuple[str, ...],
@@ -59,10 +70,7 @@ def build_state(
         own_addresses=tuple(str(address) for address in own),
         names=tuple(_name(spec, reconcilers[spec.provider], now) for spec in specs),
         providers=tuple(_provider(reconciler, types, now) for reconciler in reconcilers.values()),
-        zones=tuple(
-            ZoneView(str(zone.origin), zone.serial, sum(len(item.rdatas) for item in zone.rrsets()) + 1)
-            for zone in authority.zones.loaded.values()
-        ),
+        zones=zones,
         changes=changes,
         dns_listen=dns_listen,
         web_listen=web_listen,
@@ -114,13 +122,17 @@ def _name(spec: NameSpec, reconciler: Reconciler, now: float) -> NameView:
     published = (item for key, item in reconciler.memory.published.items() if key[:2] == spec.key)
     provider = reconciler.provider
     record, href = (provider.link(spec.name) if isinstance(provider, Gandi) else None) or ("", "")
+    values = tuple(value for item in published for value in item.values)
+    seen = state.last_read if provider.traits.readable else 0.0
     return NameView(
         fqdn=spec.name.text,
         provider=spec.provider,
         source=spec.source.kind,
         ttl=spec.ttl,
         wanted=tuple(value for item in state.wanted for value in item.values),
-        published=tuple(value for item in published for value in item.values),
+        published=values,
+        observed=values if seen else (),
+        observed_at=seen,
         state=word,
         detail=detail,
         last_sync=state.last_sync,
@@ -128,6 +140,30 @@ def _name(spec: NameSpec, reconciler: Reconciler, now: float) -> NameView:
         record=record,
         href=href,
     )
+
+
+def zone_views(
+    authority: Authority, standings: Iterable[Standing] = (), told: Mapping[tuple[Secondary, Name], Told] | None = None
+) -> tuple[ZoneView, ...]:
+    """The zones that are served and how far their secondaries are; so many of each that a person may read them."""
+    zones = list(itertools.islice(authority.zones.loaded.values(), SHOWN_ZONES))
+    behind: dict[Name, list[SecondaryView]] = {zone.origin: [] for zone in zones}
+    for standing in sorted(standings, key=lambda one: -one.lag):
+        zone = authority.zone(standing.origin)
+        found = behind.get(standing.origin)
+        if zone is None or found is None or len(found) >= SHOWN_SECONDARIES:
+            continue
+        last = (told or {}).get((standing.secondary, standing.origin))
+        lacks = missing_serials(standing.serial, zone.serial)
+        found.append(SecondaryView(str(standing.secondary), standing.serial, lacks, standing.lag, told_text(last)))
+    return tuple(
+        ZoneView(zone.origin.text, zone.serial, zone_records(zone), tuple(behind[zone.origin])) for zone in zones
+    )
+
+
+def zone_records(zone: Zone) -> int:
+    """The records of a zone, its SOA among them."""
+    return 1 + sum(len(item.rdatas) for item in zone.rrsets())
 
 
 def _provider(reconciler: Reconciler, types: Mapping[str, str], now: float) -> ProviderView:

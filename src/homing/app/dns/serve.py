@@ -35,10 +35,9 @@ from homing.effects.clock import Clock, SystemClock
 from homing.effects.log import get_logger
 from homing.errors import ConfigError, StoreError
 from homing.model.name import Name
-from homing.model.zone import Zone
 from homing.store import Event, StateLock, Store
 from homing.turn.memory import Memory
-from homing.web.view import ChangeView, StateView, ZoneView
+from homing.web.view import ChangeView, StateView
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -334,14 +333,15 @@ class FileServer:
 
     def view(self) -> StateView:
         """The zones as the page shows them."""
-        zones = list(self.authority.zones.loaded.values())
+        from homing.app.views import zone_views
+
         return StateView(
             version=__version__,
             host=socket.gethostname(),
             origin="homing dns",
             started=self.started,
             at=self._clock.time(),
-            zones=tuple(ZoneView(zone.origin.text, zone.serial, _records(zone)) for zone in zones[:SHOWN]),
+            zones=zone_views(self.authority, self._transfers.following.standings(), self._transfers.told),
             dns_listen=self.dns_listen,
             web_listen=self.web_listen,
             changes=self._changes,
@@ -368,10 +368,6 @@ def _why_none(found: Found) -> tuple[str, str]:
     if found.errors:
         return f"{len(found.errors)} zone files are wrong, as told above", "correct them; homing dns check says more"
     return "the folders hold no *.zone file", "name a master file with --zone-file, or another folder with --zone-dir"
-
-
-def _records(zone: Zone) -> int:
-    return 1 + sum(len(item.rdatas) for item in zone.rrsets())
 
 
 def told(host: str, port: int) -> str:
