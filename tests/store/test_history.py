@@ -72,15 +72,19 @@ def test_filters_narrow_what_is_told(store: Store) -> None:
     assert times(kinds=events, event="lockout") == [4.0]
 
 
-def test_marks_tell_which_address_held_when(store: Store) -> None:
-    """The address from before the picture is there, and of a step with several the last."""
+@pytest.mark.parametrize("exact", [True, False])
+def test_marks_tell_which_address_held_when(store: Store, monkeypatch: pytest.MonkeyPatch, exact: bool) -> None:
+    """The address from before the picture is there, and every change; of very many, the last one of each step."""
+    if not exact:
+        monkeypatch.setattr("homing.store.history.EXACT", 2)
     for at, last in ((5.0, 1), (12.0, 2), (12.4, 3), (17.0, 4), (40.0, 5)):
         store.record_good(Family.V4, parse_address(f"8.8.8.{last}"), at, "moved")
     store.record_update(update(11.2))
     store.record_update(update(11.8))
     store.record_update(update(15.0, ok=False))
     marks = store.marks(10.0, 20.0, 10)
-    assert marks.addresses == {Family.V4: [(5.0, "8.8.8.1"), (12.4, "8.8.8.3"), (17.0, "8.8.8.4")]}
+    first = [(12.0, "8.8.8.2")] if exact else []
+    assert marks.addresses == {Family.V4: [(5.0, "8.8.8.1"), *first, (12.4, "8.8.8.3"), (17.0, "8.8.8.4")]}
     assert (marks.updates, marks.failures) == ((11.2, 15.0), (15.0,))
 
 

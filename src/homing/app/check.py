@@ -13,6 +13,7 @@ from homing.app.build import (
     http_client,
     parse_listen,
     secret_of,
+    web_access,
 )
 from homing.app.dns.ways import settings_setup
 from homing.app.observe import build_observing
@@ -44,6 +45,7 @@ async def check(loaded: Loaded) -> Report:
         names = len(build_names(loaded))
         transfer_policy(loaded)()
         settings_setup(loaded)
+        web_access(loaded, settings.web)
     except ConfigError as error:
         errors.append(str(error))
     async with HttpClient() as http:

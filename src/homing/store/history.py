@@ -56,7 +56,8 @@ class Marks:
     """The past in steps of ``step`` seconds from ``since`` on: of each step no more than a picture can show.
 
     ``addresses`` are each family's addresses with the time from which they hold, the first from before ``since`` if
-    there was one; ``updates`` and ``failures`` the first moment of each step that has any.
+    there was one, each change where there are few; ``updates`` and ``failures`` the first moment of each step that
+    has any.
     """
 
     since: float
@@ -136,7 +137,14 @@ _HELD = (
 NEXT_UPDATE = _NEXT.format(table="update_history", index="update_history_at", where="")
 NEXT_FAILURE = _NEXT.format(table="update_history", index="update_history_failed", where="ok = 0 AND ")
 NEXT_ADDRESS = _NEXT.format(table="address_history", index="address_history_family", where="family = ? AND ")
-LOOKS = (NEXT_UPDATE, NEXT_FAILURE, NEXT_ADDRESS, _HELD)
+EXACT = 200
+"""So many changes of address are told each; of more, the last of each step."""
+
+_CHANGES = (
+    "SELECT at, after FROM address_history INDEXED BY address_history_family "  # noqa: S608 - a number of this file
+    f"WHERE family = ? AND at >= ? AND at <= ? ORDER BY at DESC, id DESC LIMIT {EXACT + 1}"
+)
+LOOKS = (NEXT_UPDATE, NEXT_FAILURE, NEXT_ADDRESS, _HELD, _CHANGES)
 
 
 def marks(db: sqlite3.Connection, since: float, until: float, steps: int) -> Marks:
@@ -159,9 +167,13 @@ def marks(db: sqlite3.Connection, since: float, until: float, steps: int) -> Mar
     addresses: dict[Family, list[tuple[float, str]]] = {}
     for family in Family:
         held = [db.execute(_HELD, (family, since)).fetchone()]
-        for at in walk(first(NEXT_ADDRESS, family)):
-            end = since + (math.floor((at - since) / step) + 1) * step
-            held.append(db.execute(_HELD, (family, end)).fetchone())
+        few = db.execute(_CHANGES, (family, since, until)).fetchall()
+        if len(few) <= EXACT:
+            held += reversed(few)
+        else:
+            for at in walk(first(NEXT_ADDRESS, family)):
+                end = since + (math.floor((at - since) / step) + 1) * step
+                held.append(db.execute(_HELD, (family, end)).fetchone())
         if known := [(row[0], row[1]) for row in held if row]:
             addresses[family] = known
     return Marks(since, until, step, addresses, tuple(walk(first(NEXT_UPDATE))), tuple(walk(first(NEXT_FAILURE))))
