@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes soak cluster move controlplane clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes bench-page soak screenshots cluster move controlplane clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,13 @@ bench-cluster: $(DEV) controlplane ## the operator with 1,000 Domains on a real 
 	@tests/install-peers
 	@$(BIN)/python -m bench.run cluster $(ARGS)
 
+bench-page: $(DEV) ## what 200 live pages cost the DNS server: its processor time an answer beside that without pages
+	@$(BIN)/python -m bench.page $(ARGS)
+
+screenshots: $(DEV) ## the pictures of the page in docs/images, anew
+	@tests/install-peers chromium chromedriver
+	@$(BIN)/python -m tests.web.screenshots $(ARGS)
+
 bench-nodes: $(DEV) controlplane ## zones of 10 and 5,000 nodes on a real API server, beside Knot: processor time, latency, start, memory
 	@tests/install-peers
 	@$(BIN)/python -m bench.nodes $(ARGS)
@@ -79,6 +86,7 @@ soak: $(DEV) controlplane ## long loads: broken packets by the million, ten minu
 	@$(BIN)/python -m bench.dns.soak $(ARGS)
 	@HOMING_CHURN=1 $(BIN)/pytest -q tests/scale/test_churn.py
 	@$(BIN)/python -m bench.churn
+	@$(BIN)/python -m bench.page
 
 controlplane: $(DEV) ## build the Kubernetes control plane of the tests from source, once (some minutes, needs Go)
 	@$(BIN)/python -m tests.cluster.programs

@@ -37,9 +37,9 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 @pytest.fixture
 def clean(chrome: Chrome) -> Iterator[Chrome]:
     """The browser as it was; at the end its console has told nothing bad."""
-    chrome.get_log("browser")
+    console(chrome)
     yield chrome
-    told = chrome.get_log("browser")
+    told = console(chrome)
     for reset in ("Emulation.clearDeviceMetricsOverride", "Emulation.setEmulatedMedia"):
         command(chrome, reset)
     command(chrome, "Emulation.setScriptExecutionDisabled", value=False)
@@ -60,6 +60,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
             )
         found.state = msgspec.structs.replace(STATE, at=now, started=now - 7200)
         yield found
+
+
+def console(chrome: Chrome) -> list[dict[str, Any]]:
+    """What the console told since the last look."""
+    told: list[dict[str, Any]] = chrome.get_log("browser")  # type: ignore[no-untyped-call]
+    return told
 
 
 def run(chrome: Chrome, script: str, *values: object) -> Any:

@@ -28,7 +28,8 @@ from homing.app.notify import notify_service_manager
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import DnsSettings, Loaded
 from homing.app.transfers import Transfers
-from homing.app.views import SHOWN_CHANGES, build_state, change_views, zone_views
+from homing.app.views import SHOWN_CHANGES, build_state, change_views
+from homing.app.zone_views import RecordCounts, zone_views
 from homing.dns.authority import Authority
 from homing.dns.server import DnsServer
 from homing.dns.stats import Stats
@@ -72,6 +73,7 @@ class Daemon:
         self._reload = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
         self._changes: tuple[ChangeView, ...] = ()
+        self._records = RecordCounts()
         self._server: DnsServer | None = None
         self._listening: Listening
         self.metrics = Metrics(__version__)
@@ -277,7 +279,7 @@ class Daemon:
             household.memory,
             household.verdicts,
             household.families,
-            zones=zone_views(self.authority, self.transfers.following.standings(), self.transfers.told),
+            zones=zone_views(self.authority, self._records, self.transfers.following.standings(), self.transfers.told),
             origin=household.loaded.origin,
             started=self.started,
             now=self._clock.time(),

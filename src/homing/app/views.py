@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
 from homing import __version__
-from homing.app.dns.figures import missing_serials, told_text
-from homing.dns.authority import Authority
-from homing.dns.transfers.follow import Standing
-from homing.dns.transfers.notify import Told
-from homing.dns.transfers.secondary import Secondary
 from homing.model.address import Address, Family
-from homing.model.name import Name
 from homing.model.observation import Outcome, Verdict
-from homing.model.zone import Zone
 from homing.providers.gandi import Gandi
 from homing.store import AddressChange, Event, Update
 from homing.turn.memory import Memory
@@ -29,16 +21,12 @@ from homing.web.view import (
     LockoutView,
     NameView,
     ProviderView,
-    SecondaryView,
     StateView,
     VoteView,
     ZoneView,
 )
 
 SHOWN_CHANGES = 20
-SHOWN_ZONES = 100
-SHOWN_SECONDARIES = 20
-"""Of one zone, those that are behind the longest."""
 
 
 def build_state(
@@ -140,30 +128,6 @@ def _name(spec: NameSpec, reconciler: Reconciler, now: float) -> NameView:
         record=record,
         href=href,
     )
-
-
-def zone_views(
-    authority: Authority, standings: Iterable[Standing] = (), told: Mapping[tuple[Secondary, Name], Told] | None = None
-) -> tuple[ZoneView, ...]:
-    """The zones that are served and how far their secondaries are; so many of each that a person may read them."""
-    zones = list(itertools.islice(authority.zones.loaded.values(), SHOWN_ZONES))
-    behind: dict[Name, list[SecondaryView]] = {zone.origin: [] for zone in zones}
-    for standing in sorted(standings, key=lambda one: -one.lag):
-        zone = authority.zone(standing.origin)
-        found = behind.get(standing.origin)
-        if zone is None or found is None or len(found) >= SHOWN_SECONDARIES:
-            continue
-        last = (told or {}).get((standing.secondary, standing.origin))
-        lacks = missing_serials(standing.serial, zone.serial)
-        found.append(SecondaryView(str(standing.secondary), standing.serial, lacks, standing.lag, told_text(last)))
-    return tuple(
-        ZoneView(zone.origin.text, zone.serial, zone_records(zone), tuple(behind[zone.origin])) for zone in zones
-    )
-
-
-def zone_records(zone: Zone) -> int:
-    """The records of a zone, its SOA among them."""
-    return 1 + sum(len(item.rdatas) for item in zone.rrsets())
 
 
 def _provider(reconciler: Reconciler, types: Mapping[str, str], now: float) -> ProviderView:

@@ -26,6 +26,7 @@ from homing.app.listening import listening
 from homing.app.notify import notify_service_manager
 from homing.app.secondaries import ReadPolicy
 from homing.app.transfers import Transfers
+from homing.app.zone_views import RecordCounts, zone_views
 from homing.dns.authority import Authority
 from homing.dns.engine.setup import Setup
 from homing.dns.server import DnsServer
@@ -113,6 +114,7 @@ class FileServer:
         self._files = ZoneFiles(options.files, options.directories)
         self._errors: tuple[ConfigError, ...] = ()
         self._changes: tuple[ChangeView, ...] = ()
+        self._records = RecordCounts()
         self._server: DnsServer | None = None
         self._transfers: Transfers
         self._catalog: Name | None = None
@@ -184,7 +186,7 @@ class FileServer:
             await asyncio.to_thread(self._recall, store)
             gc.freeze()  # the zones stay: looking through them for garbage would hold up answers
             gc.enable()
-            await stack.enter_async_context(self._serving())
+            await stack.enter_async_context(self._serving(store))
             transfers.begin()
             announce(self)
             notify_service_manager("READY=1")
@@ -273,7 +275,7 @@ class FileServer:
         return found
 
     @contextlib.asynccontextmanager
-    async def _serving(self) -> AsyncGenerator[None, None]:
+    async def _serving(self, store: Store) -> AsyncGenerator[None, None]:
         async with contextlib.AsyncExitStack() as stack:
             server = DnsServer(
                 self.authority,
@@ -311,6 +313,9 @@ class FileServer:
                     live=self._beside.is_live if self._beside is not None else lambda: True,
                     metrics=metrics,
                     documents={"/dns": self.figures},
+                    past=store,
+                    queries=lambda: self.stats.queries.total(),
+                    clock=self._clock,
                 )
                 addresses = await page.start(list(self._options.web))
                 stack.push_async_callback(page.aclose)
@@ -333,15 +338,15 @@ class FileServer:
 
     def view(self) -> StateView:
         """The zones as the page shows them."""
-        from homing.app.views import zone_views
-
         return StateView(
             version=__version__,
             host=socket.gethostname(),
             origin="homing dns",
             started=self.started,
             at=self._clock.time(),
-            zones=zone_views(self.authority, self._transfers.following.standings(), self._transfers.told),
+            zones=zone_views(
+                self.authority, self._records, self._transfers.following.standings(), self._transfers.told
+            ),
             dns_listen=self.dns_listen,
             web_listen=self.web_listen,
             changes=self._changes,
