@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from homing.effects.clock import Clock, wait_until
+from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.errors import kind_and_place
 from homing.web.page import Part
@@ -78,6 +78,7 @@ class Hub:
         self._known: dict[str, dict[str, tuple[Part, bytes]]] = {}
         self._watched = asyncio.Event()
         self._closed = False
+        self._beaten = clock.monotonic()
 
     @property
     def watchers(self) -> int:
@@ -96,6 +97,7 @@ class Hub:
                 log.critical(
                     "internal fault, please report it", part="page", fault=kind_and_place(fault), exc_info=DEBUG
                 )
+            self._give_signs_of_life()
             await self._clock.sleep(max(EVERY, SHARE * (time.perf_counter() - began)))
 
     async def _look(self) -> None:
@@ -114,6 +116,14 @@ class Hub:
                 for watcher in self._watchers:
                     if watcher.span == span:
                         watcher.put(name, message)
+
+    def _give_signs_of_life(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._beaten >= BEAT:
+            self._beaten = now
+            beat = self._beat()
+            for watcher in self._watchers:
+                watcher.put("beat", beat)
 
     def _forget_gone(self) -> None:
         for watcher in [watcher for watcher in self._watchers if watcher.gone]:
@@ -148,8 +158,7 @@ class Hub:
 
     async def _send(self, response: web.StreamResponse, watcher: _Watcher) -> None:
         while not watcher.closed:
-            if not await wait_until(watcher.news, BEAT, self._clock):
-                watcher.waiting["beat"] = self._beat()
+            await watcher.news.wait()
             watcher.news.clear()
             body = b"".join(watcher.waiting.values())
             watcher.waiting.clear()

@@ -314,13 +314,16 @@ class FileServer:
                     metrics=metrics,
                     documents={"/dns": self.figures},
                     past=store,
-                    queries=lambda: self.stats.queries.total(),
+                    queries=self._answered,
                     clock=self._clock,
                 )
                 addresses = await page.start(list(self._options.web))
                 stack.push_async_callback(page.aclose)
                 self.web_listen = tuple(told(*address) for address in addresses)
             yield
+
+    def _answered(self) -> int:
+        return self.stats.queries.total()
 
     def figures(self) -> DnsFigures:
         """What was counted until now."""
@@ -338,15 +341,14 @@ class FileServer:
 
     def view(self) -> StateView:
         """The zones as the page shows them."""
+        transfers = self._transfers
         return StateView(
             version=__version__,
             host=socket.gethostname(),
             origin="homing dns",
             started=self.started,
             at=self._clock.time(),
-            zones=zone_views(
-                self.authority, self._records, self._transfers.following.standings(), self._transfers.told
-            ),
+            zones=zone_views(self.authority, self._records, transfers.following.standings(), transfers.told),
             dns_listen=self.dns_listen,
             web_listen=self.web_listen,
             changes=self._changes,
