@@ -30,8 +30,8 @@ T = TypeVar("T")
 
 FILE = "homing.db"
 
-KEEP_ROWS = 200_000
-"""Rows of each history that are kept; the oldest go first."""
+KEEP_ROWS, KEEP_IN_MEMORY = 200_000, 10_000
+"""Rows of each history that are kept on disk, and in memory; the oldest go first."""
 
 
 class Store:
@@ -40,15 +40,18 @@ class Store:
     Each write is on disk (fsync) when its method returns.
     """
 
-    def __init__(self, directory: Path, *, readonly: bool = False) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path | None, *, readonly: bool = False) -> None:
+        """Without a directory all is kept in memory, and of each history less."""
+        self.directory = directory or Path("memory")
+        self._in_memory = directory is None
+        self._keep = KEEP_ROWS if directory is not None else KEEP_IN_MEMORY
         self._lock = threading.RLock()
         self._together = False
-        path = directory / FILE
-        if readonly:
+        path = directory / FILE if directory is not None else None
+        if path is not None and readonly:
             if not path.exists():
                 raise StoreError(f"no state in {directory} yet; start the daemon with: homing up --state {directory}")
-        else:
+        elif directory is not None:
             prepare_directory(directory)
         mask = os.umask(0o077)  # SQLite makes its files when it is first asked
         try:
@@ -62,12 +65,12 @@ class Store:
                 self.salt: bytes = self._salt(readonly=readonly)
                 unless_ready.pop_all()
         except sqlite3.Error as error:
-            raise _store_error(directory, error) from None
+            raise _store_error(self.directory, error) from None
         finally:
             os.umask(mask)
 
-    def _connect(self, path: Path, readonly: bool) -> sqlite3.Connection:
-        uri = f"{path.resolve().as_uri()}?mode={'ro' if readonly else 'rwc'}"
+    def _connect(self, path: Path | None, readonly: bool) -> sqlite3.Connection:
+        uri = f"{path.resolve().as_uri()}?mode={'ro' if readonly else 'rwc'}" if path is not None else "file::memory:"
         return sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None, check_same_thread=False)
 
     def _prepare(self) -> None:
@@ -97,6 +100,8 @@ class Store:
             self._db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
 
     def _salt(self, *, readonly: bool) -> bytes:
+        if self._in_memory:
+            return bytes(16)  # what outlives this process elsewhere must be known again by the next one
         if not readonly:
             with self._write() as db:
                 db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (os.urandom(16),))
@@ -176,7 +181,7 @@ class Store:
                 "INSERT INTO address_history (at, family, before, after, reason) VALUES (?, ?, ?, ?, ?)",
                 (at, family, row[0] if row else "", str(address), reason),
             )
-            db.execute("DELETE FROM address_history WHERE id <= last_insert_rowid() - ?", (KEEP_ROWS,))
+            db.execute("DELETE FROM address_history WHERE id <= last_insert_rowid() - ?", (self._keep,))
             return True
 
     def address_history(self, *, since: float = 0.0, limit: int = 100) -> list[AddressChange]:
@@ -225,7 +230,7 @@ class Store:
                     "DELETE FROM published WHERE provider = ? AND fqdn = ? AND type = ?",
                     (update.provider, update.fqdn, rtype),
                 )
-            db.execute("DELETE FROM update_history WHERE id <= last_insert_rowid() - ?", (KEEP_ROWS,))
+            db.execute("DELETE FROM update_history WHERE id <= last_insert_rowid() - ?", (self._keep,))
 
     def updates(self, *, since: float = 0.0, limit: int = 100) -> list[Update]:
         """Requests to providers, newest first."""
@@ -239,7 +244,7 @@ class Store:
                 "INSERT INTO event (at, kind, subject, detail) VALUES (?, ?, ?, ?)",
                 (event.at, event.kind, event.subject, event.detail),
             )
-            db.execute("DELETE FROM event WHERE id <= last_insert_rowid() - ?", (KEEP_ROWS,))
+            db.execute("DELETE FROM event WHERE id <= last_insert_rowid() - ?", (self._keep,))
 
     def events(self, *, since: float = 0.0, limit: int = 100) -> list[Event]:
         """Events, newest first."""

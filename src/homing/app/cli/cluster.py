@@ -67,6 +67,9 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
 @_option("strato-server", "URL", "Another update URL for Strato Domains.")
 @_option("strato-cooldown", "SECONDS", "Between two requests for a host there.  [default: 60]", type=float)
 @_option("gandi-server", "URL", "Another API URL for Providers of Gandi that name none.")
+@_option("web", "HOST:PORT", "The page and the API; 'off' for nowhere.  [default: 127.0.0.1:8053]")
+@_option("web-token-file", "FILE", "Readers of the page must give the token that is in it.")
+@_option("advertise", "ADDRESS", "Own address, where Service homing-page leads to while it leads.", also="POD_IP")
 @_option("state", "DIR", "Keep the history there.  [default: in memory only]")
 @tells_errors
 def operator_command(file: Path | None, **given: Any) -> None:
