@@ -260,3 +260,15 @@ def test_each_history_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             store.record_update(Update(float(number), "gandi", WWW.text, "A", True, "ok", "", 0.1))
         kept = [[row.at for row in rows] for rows in (store.address_history(), store.events(), store.updates())]
     assert kept == [[9.0, 8.0, 7.0]] * 3
+
+
+def test_without_a_directory_the_history_is_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written anywhere, it is bounded, and fingerprints are those of a process that keeps nothing."""
+    monkeypatch.setattr("homing.store.store.KEEP_IN_MEMORY", 3)
+    monkeypatch.chdir(tmp_path)
+    with Store(None) as store:
+        for number in range(10):
+            store.record_event(Event(float(number), "drift", "www", ""))
+        assert [event.at for event in store.events()] == [9.0, 8.0, 7.0]
+        assert store.salt == bytes(16)
+    assert list(tmp_path.iterdir()) == []

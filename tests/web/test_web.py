@@ -81,16 +81,21 @@ async def test_metrics_carry_the_names_of_esddns_too(site: Site) -> None:
 
 
 async def test_legacy_addresses_serve_the_page_and_raw_only() -> None:
-    """What a dns.ini opens to the network has no metrics and no health."""
+    """What a dns.ini opens to the network has no metrics, no health and no API; its page needs no other path."""
     server = WebServer(lambda: STATE, ready=lambda: None, metrics=lambda: b"", legacy=True)
     ((host, port),) = await server.start([("127.0.0.1", 0)])
     async with HttpClient() as client:
         found = {
             path: (await client.request("GET", f"http://{host}:{port}{path}", timeout=5)).status
-            for path in ("/", "/raw", "/metrics", "/healthz")
+            for path in ("/", "/raw", "/metrics", "/healthz", "/live", "/api/v1/names")
         }
+        page = (await client.request("GET", f"http://{host}:{port}/", timeout=5)).text
     await server.aclose()
-    assert found == {"/": 200, "/raw": 200, "/metrics": 404, "/healthz": 404}
+    assert found.pop("/") == found.pop("/raw") == 200
+    assert set(found.values()) == {404}
+    assert "<script" not in page
+    assert 'http-equiv="refresh"' in page
+    assert "www.example.org" in page
 
 
 @pytest.mark.parametrize(("host", "status"), [("evil.example", 421), ("localhost", 200), ("[::1]:80", 200)])

@@ -102,7 +102,7 @@ class WebServer:
             router.add_get("/", self._page(self._board))
             router.add_get("/raw", _giving_raw(self._state))
             if self._hub is not None:
-                router.add_get("/live", self._stream(self._hub))
+                router.add_get("/live", self._stream(self._hub), allow_head=False)
             if not self._legacy:
                 api.add_routes(router, self._board, __version__, secured=self._access is not None)
         if not self._legacy:

@@ -14,6 +14,7 @@ import socket
 from msgspec import structs
 
 from homing import __version__
+from homing.app.build import parse_listen
 from homing.app.cluster.common import lasting
 from homing.app.views import SHOWN_CHANGES, change_views
 from homing.effects.clock import Clock
@@ -55,6 +56,7 @@ class ClusterPage:
     def __init__(
         self, store: Store, *, identity: str, clock: Clock, chance: random.Random, metrics: Metrics, advertise: str = ""
     ) -> None:
+        """``advertise`` is the own address as others reach it, a port behind it or not. Raises ConfigError, ModelError."""
         self.operator: Operator | None = None
         self.listen: tuple[tuple[str, int], ...] = ()
         """Where the page is served."""
@@ -63,7 +65,7 @@ class ClusterPage:
         self._clock = clock
         self._chance = chance
         self._metrics = metrics
-        self._advertise = advertise
+        self._address = parse_address(parse_listen(advertise, "--advertise", 0)[0]) if advertise else None
         self._started = clock.time()
         self._zones: Mirror[Zone] | None = None
         self._changes: tuple[ChangeView, ...] = ()
@@ -106,11 +108,10 @@ class ClusterPage:
 
     async def _be_found(self, _: Term, client: KubeClient) -> None:
         """Lead Service ``homing-page`` here, where the page can be reached from other machines."""
-        address = parse_address(self._advertise) if self._advertise else None
         open_at = [port for host, port in self.listen if not parse_address(host).is_loopback]
-        while address is not None and open_at:
+        while self._address is not None and open_at:
             try:
-                await client.apply(ENDPOINT_SLICES, SERVICE, _slice(address, open_at[0]), client.namespace)
+                await client.apply(ENDPOINT_SLICES, SERVICE, _slice(self._address, open_at[0]), client.namespace)
             except KubeError as error:
                 log.warning("Service homing-page does not lead here", reason=str(error))
             await self._clock.sleep(AGAIN)
