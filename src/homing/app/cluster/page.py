@@ -56,7 +56,7 @@ class ClusterPage:
     def __init__(
         self, store: Store, *, identity: str, clock: Clock, chance: random.Random, metrics: Metrics, advertise: str = ""
     ) -> None:
-        """``advertise`` is the own address as others reach it, a port behind it or not. Raises ConfigError, ModelError."""
+        """``advertise`` is the own address as others reach it. Raises ConfigError or ModelError when it is none."""
         self.operator: Operator | None = None
         self.listen: tuple[tuple[str, int], ...] = ()
         """Where the page is served."""
