@@ -33,6 +33,7 @@ def browser(folder: Path, *arguments: str) -> Iterator[Chrome]:
     chrome = Chrome(options=options, service=Service(driver))
     try:
         chrome.set_window_size(*WIDE)
+        chrome.set_page_load_timeout(20)
         yield chrome
     finally:
         chrome.quit()

@@ -17,6 +17,7 @@ from homing.effects.clock import SystemClock
 from homing.model.address import Family, parse_address
 from homing.standins.internet import StandInInternet
 from homing.store import Update
+from homing.web import live
 from tests.app.running import HOME, THREE, Daemon, House, internet, serving, settings
 from tests.waiting import until
 from tests.web.axe import axe
@@ -123,8 +124,9 @@ def test_the_page_follows_a_new_address_by_itself(clean: Chrome, world: StandInI
     assert clean.title == "All 3 names are right · Homing"
 
 
-def test_the_page_tells_when_it_is_no_longer_live(chrome: Chrome) -> None:
+def test_the_page_tells_when_it_is_no_longer_live(chrome: Chrome, monkeypatch: pytest.MonkeyPatch) -> None:
     """Old facts are not shown as new ones; once the server is there again the page is live by itself."""
+    monkeypatch.setattr(live, "RETRY", 300)
     with serving(served()) as site:
         chrome.get(site.base)
         until(lambda: text(chrome, "#live") == "live", 5, "live")
@@ -134,6 +136,7 @@ def test_the_page_tells_when_it_is_no_longer_live(chrome: Chrome) -> None:
     with serving(served(port=int(base.rpartition(":")[2]))) as site:
         until(lambda: text(chrome, "#live") == "live", 20, "live again")
         assert run(chrome, "return window.kept")
+        chrome.get("about:blank")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -263,7 +266,7 @@ def test_a_page_that_nobody_sees_gives_its_connection_back(clean: Chrome, site: 
     clean.get(site.base)
     until(lambda: text(clean, "#live") == "live", 5, "live")
     first = clean.current_window_handle
-    for _ in range(8):
+    for _ in range(6):
         clean.switch_to.new_window("tab")
         clean.get(site.base)
     assert text(clean, "h1")
