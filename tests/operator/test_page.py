@@ -24,7 +24,7 @@ SERVICE = Path(__file__).parents[2] / "deploy" / "page" / "service.yaml"
 
 def page(process: Process, path: str) -> Any:
     """What the page's address answers: JSON decoded, else the text."""
-    found = until(lambda: re.search(r" page +listen=\S*?:(\d+)", process.text), 15, "the page")
+    found = until(lambda: re.search(r" page +listen=\S*?:(\d+)", process.text), 30, "the page")
     assert found is not None
     with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}{path}", timeout=5) as answer:
         body = answer.read().decode()
