@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes soak cluster move site reference wheel controlplane clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes bench-page soak screenshots cluster move site reference wheel controlplane clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,13 @@ bench-cluster: $(DEV) controlplane ## the operator with 1,000 Domains on a real 
 	@tests/install-peers
 	@$(BIN)/python -m bench.run cluster $(ARGS)
 
+bench-page: $(DEV) ## what 200 live pages cost the DNS server: its processor time an answer beside that without pages
+	@$(BIN)/python -m bench.page $(ARGS)
+
+screenshots: $(DEV) ## the pictures of the page in docs/images, anew
+	@tests/install-peers chromium chromedriver
+	@$(BIN)/python -m tests.web.screenshots $(ARGS)
+
 bench-nodes: $(DEV) controlplane ## zones of 10 and 5,000 nodes on a real API server, beside Knot: processor time, latency, start, memory
 	@$(COMPILE)
 	@tests/install-peers
@@ -88,6 +95,7 @@ soak: $(DEV) controlplane ## long loads: broken packets by the million, ten minu
 	@HOMING_CROWD=1000 HOMING_FAULT_SECONDS=60 $(BIN)/pytest -q tests/operator/test_crowd.py tests/operator/test_faults.py -k "crowd or every_two_seconds"
 	@$(BIN)/python -m bench.dns.soak $(ARGS)
 	@$(BIN)/python -m bench.churn
+	@$(BIN)/python -m bench.page
 
 site: $(DEV) ## the guides as a site, in .site/; every link is checked
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo "open .site/index.html"

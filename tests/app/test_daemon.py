@@ -408,3 +408,33 @@ def test_the_demo_ends_with_ctrl_c(tmp_path: Path) -> None:
         assert "This is a demo." in daemon.get()
         daemon.stop(signal.SIGINT)
         assert not daemon.log
+
+
+def test_a_token_guards_the_page_and_the_api(world: StandInInternet, tmp_path: Path) -> None:
+    """As the settings say; probes go without, and ``homing check`` tells a file that holds none."""
+    guarded = '[web]\ntoken_file = "web.token"\n'
+    house = House(tmp_path, settings(world) + guarded + name(OWN, "zone"))
+    done = house.run("check")
+    assert done.returncode == 2
+    assert "web.token_file" in done.stderr
+    (tmp_path / "web.token").write_text("correct-horse-battery-staple")
+    with house.up() as daemon:
+        found = {
+            path: get(daemon.web + path)[0] for path in ("/", "/raw", "/api/v1/names", "/dns", "/healthz", "/metrics")
+        }
+    assert found == {"/": 401, "/raw": 401, "/api/v1/names": 401, "/dns": 401, "/healthz": 200, "/metrics": 200}
+
+
+def test_the_api_tells_the_names_and_their_past(world: StandInInternet, tmp_path: Path) -> None:
+    """What was published, what was seen where it can be, and the way there."""
+    with House(tmp_path, settings(world) + THREE).up() as daemon:
+        until(lambda: daemon.is_in_sync(WWW, GANDI, OWN), 10, "published")
+        names = {one["fqdn"]: one for one in json.loads(daemon.get("/api/v1/names"))["names"]}
+        assert {one["state"] for one in names.values()} == {"in-sync"}
+        assert names[WWW]["observed_at"] == 0
+        assert names[GANDI]["observed"] == names[GANDI]["published"] == [str(HOME)]
+        history = json.loads(daemon.get("/api/v1/history"))["lines"]
+        assert {one["name"] for one in history if one["type"] == "update"} == {WWW, GANDI, OWN}
+        assert [one["after"] for one in history if one["type"] == "address"] == [str(HOME)]
+        daemon.answers(OWN)
+        until(lambda: json.loads(daemon.get("/api/v1/zones"))["queries"], 5, "the query is counted")

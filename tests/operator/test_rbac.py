@@ -157,6 +157,7 @@ def leading(kube: Kube, world: StandInInternet, folder: Path, *flags: str) -> Pr
     """An operator under its own account."""
     words = ["operator", "--namespace", kube.namespace, "--lease-duration", str(LEASE)]
     words += ["--strato-server", world.strato_url, "--gandi-server", f"{world.gandi_url}/v5/livedns", *flags]
+    words += ["--web", "0.0.0.0:0", "--advertise", "192.0.2.10"]
     return Process(folder, kube.cluster.as_service_account("homing-operator"), *words)
 
 

@@ -289,3 +289,15 @@ def test_a_version_below_a_ceiling_that_is_on_disk_need_not_wait_for_the_disk(tm
         assert levels == [1, 2]
         store.checkpoint()
         assert store.load_zones()[ORIGIN] == StoredZone(version, "", 2008, False, (b"step",) * 3)
+
+
+def test_without_a_directory_the_history_is_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written anywhere, it is bounded, and fingerprints are those of a process that keeps nothing."""
+    monkeypatch.setattr("homing.store.store.KEEP_IN_MEMORY", 3)
+    monkeypatch.chdir(tmp_path)
+    with Store(None) as store:
+        for number in range(10):
+            store.record_event(Event(float(number), "drift", "www", ""))
+        assert [event.at for event in store.events()] == [9.0, 8.0, 7.0]
+        assert store.salt == bytes(16)
+    assert list(tmp_path.iterdir()) == []

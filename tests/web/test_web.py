@@ -8,74 +8,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from homing.effects.http import HttpClient
-from homing.effects.metrics import Metrics
 from homing.errors import ListenError
 from homing.web.server import WebServer
-from homing.web.view import ChangeView, FamilyView, LockoutView, NameView, ProviderView, StateView, VoteView, ZoneView
-
-HOSTILE = "<script>alert(1)</script>"
-
-
-def name(**changes: object) -> NameView:
-    fields: dict[str, object] = {
-        "fqdn": "www.example.org", "provider": "gandi", "source": "wan", "ttl": 300, "wanted": ("8.8.8.8",),
-        "published": ("8.8.8.8", "2a00::1"), "state": "in-sync", "detail": "", "last_sync": 90.0, "next_turn": 400.0,
-        "record": "www", "href": "https://api.gandi.net/v5/livedns/domains/example.org/records/www/A",
-    }  # fmt: skip
-    return NameView(**{**fields, **changes})  # type: ignore[arg-type]
-
-
-STATE = StateView(
-    version="1",
-    host="box",
-    origin="homing.toml",
-    started=10.0,
-    at=100.0,
-    addresses=(
-        FamilyView(4, "8.8.8.8", 20.0, 90.0, "agreed", "3 of 3 operators say it", 90.0, 0.04, (
-            VoteView("stun.example:3478/udp", "example", "stun", "8.8.8.8", "", 0.02, 90.0),
-            VoteView("http://x", "other", "http", "", HOSTILE, 0.5, 90.0),
-        )),
-        FamilyView(6, "", 0.0, 0.0, "unknown", "no observer answered", 90.0, 5.0, ()),
-    ),
-    names=(name(), name(fqdn="mail.example.org", state="failed", detail=HOSTILE)),
-    providers=(ProviderView("gandi", "gandi", True, (LockoutView("", "badauth", "check the token", 50.0, 0.0),)),),
-    zones=(ZoneView("home.arpa.", 7, 4),),
-    changes=(ChangeView(80.0, "address", "WAN IPv4", f"{HOSTILE} -> 8.8.8.8", True),),
-    trouble=("the disk is full",),
-)  # fmt: skip
-
-
-class Site:
-    """A page that is served, and a client to look at it."""
-
-    def __init__(self) -> None:
-        self.state = STATE
-        self.ready: str | None = None
-        self.live = True
-        self.metrics = Metrics("1")
-        self.client = HttpClient()
-        self.base = ""
-
-    async def get(self, path: str) -> tuple[int, str, dict[str, str]]:
-        response = await self.client.request("GET", self.base + path, timeout=5)
-        return response.status, response.text, dict(response.headers)
+from tests.web.serving import HOSTILE, STATE, Site, served
 
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    found = Site()
-    server = WebServer(
-        lambda: found.state,
-        ready=lambda: found.ready,
-        live=lambda: found.live,
-        metrics=found.metrics.exposition,
-    )
-    ((host, port),) = await server.start([("127.0.0.1", 0)])
-    found.base = f"http://{host}:{port}"
-    async with found.client:
+    async with served() as found:
         yield found
-    await server.aclose()
 
 
 async def test_the_page_tells_addresses_votes_names_pauses_and_changes(site: Site) -> None:
@@ -83,7 +24,8 @@ async def test_the_page_tells_addresses_votes_names_pauses_and_changes(site: Sit
     status, text, _ = await site.get("/")
     assert status == 200
     for word in ("8.8.8.8", "stun.example:3478/udp", "www.example.org", "badauth", "home.arpa.", "no observer answered",
-                 "1 of 2 names", "the disk is full"):  # fmt: skip
+                 "1 of 2 names", "the disk is full", "berlin", "agent of node-1", "homing-operator-0", "192.0.2.53",
+                 "2 behind", "for 12 s", "up to date", "web/x"):  # fmt: skip
         assert word in text
 
 
@@ -139,16 +81,21 @@ async def test_metrics_carry_the_names_of_esddns_too(site: Site) -> None:
 
 
 async def test_legacy_addresses_serve_the_page_and_raw_only() -> None:
-    """What a dns.ini opens to the network has no metrics and no health."""
+    """What a dns.ini opens to the network has no metrics, no health and no API; its page needs no other path."""
     server = WebServer(lambda: STATE, ready=lambda: None, metrics=lambda: b"", legacy=True)
     ((host, port),) = await server.start([("127.0.0.1", 0)])
     async with HttpClient() as client:
         found = {
             path: (await client.request("GET", f"http://{host}:{port}{path}", timeout=5)).status
-            for path in ("/", "/raw", "/metrics", "/healthz")
+            for path in ("/", "/raw", "/metrics", "/healthz", "/live", "/api/v1/names")
         }
+        page = (await client.request("GET", f"http://{host}:{port}/", timeout=5)).text
     await server.aclose()
-    assert found == {"/": 200, "/raw": 200, "/metrics": 404, "/healthz": 404}
+    assert found.pop("/") == found.pop("/raw") == 200
+    assert set(found.values()) == {404}
+    assert "<script" not in page
+    assert 'http-equiv="refresh"' in page
+    assert "www.example.org" in page
 
 
 @pytest.mark.parametrize(("host", "status"), [("evil.example", 421), ("localhost", 200), ("[::1]:80", 200)])

@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import idna
 
@@ -19,6 +20,7 @@ from homing.app.settings import (
     ProviderSettings,
     Rfc2136Settings,
     Settings,
+    WebSettings,
     ZoneSettings,
 )
 from homing.effects.http import HttpClient
@@ -30,6 +32,9 @@ from homing.model.zone import Soa
 from homing.providers.base import Provider
 from homing.sources import InterfaceSource, Source, StaticSource, WanSource
 from homing.turn.names import NameSpec
+
+if TYPE_CHECKING:
+    from homing.web.access import Access
 
 OWN = "zone"
 """The provider that is built in: the own zones."""
@@ -257,6 +262,16 @@ def expanded(text: str, where: str) -> Path:
         return Path(text.replace("$CREDENTIALS_DIRECTORY", credentials)).expanduser()
     except RuntimeError:
         raise ConfigError(where, f"{text[:80]!r} names no home directory", "write the whole path") from None
+
+
+def web_access(loaded: Loaded, web: WebSettings) -> Access | None:
+    """Who may read the page; None for everybody who reaches it. Raises ConfigError."""
+    if not web.token_file:
+        return None
+    from homing.web.access import Access
+
+    where = f"{loaded.origin}: web.token_file"
+    return Access(loaded.base / expanded(web.token_file, where), where, metrics=web.token_for_metrics)
 
 
 def http_client(loaded: Loaded, ca_file: str, where: str) -> HttpClient:

@@ -13,6 +13,7 @@ from homing.app.build import (
     http_client,
     parse_listen,
     secret_of,
+    web_access,
 )
 from homing.app.dns.ways import settings_setup
 from homing.app.news import check_wishes
@@ -45,6 +46,7 @@ async def check(loaded: Loaded) -> Report:
         names = len(build_names(loaded))
         transfer_policy(loaded)()
         settings_setup(loaded)
+        web_access(loaded, settings.web)
     except ConfigError as error:
         errors.append(str(error))
     errors += map(str, check_wishes(loaded))

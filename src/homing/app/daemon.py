@@ -18,7 +18,7 @@ import msgspec
 from prometheus_client import Gauge
 
 from homing import __version__
-from homing.app.build import build_zones, dns_addresses, parse_listen
+from homing.app.build import build_zones, dns_addresses, parse_listen, web_access
 from homing.app.dns.figures import DnsFigures, build_figures, secondary_figures
 from homing.app.dns.local import answering
 from homing.app.dns.ways import settings_setup
@@ -28,9 +28,10 @@ from homing.app.listening import Listening, listening
 from homing.app.news import household_situation, wishes_of
 from homing.app.notify import notify_service_manager
 from homing.app.secondaries import transfer_policy
-from homing.app.settings import DnsSettings, Loaded, WebSettings
+from homing.app.settings import DnsSettings, Loaded
 from homing.app.transfers import Transfers
 from homing.app.views import SHOWN_CHANGES, build_state, change_views
+from homing.app.zone_views import zone_views
 from homing.dns.authority import Authority
 from homing.dns.server import DnsServer
 from homing.dns.stats import Stats
@@ -137,7 +138,7 @@ class Daemon:
                 clock=self._clock,
                 chance=self._chance,
             )
-            await stack.enter_async_context(self._servers(loaded))
+            await stack.enter_async_context(self._servers(loaded, store))
             transfers.begin()
             announce(self)
             notify_service_manager("READY=1")
@@ -227,10 +228,11 @@ class Daemon:
 
     def _lasting(self, loaded: Loaded) -> tuple[object, ...]:
         """What stays as it is until a restart."""
-        web = (loaded.settings.web.listen, loaded.settings.web.legacy_listen) if self._options.web is None else ()
+        given = loaded.settings.web
+        web = (given.listen, given.legacy_listen) if self._options.web is None else ()
         dns = loaded.settings.dns or DnsSettings()
         ways = (dns.nsid, dns.version, dns.identity, dns.rate_limit, dns.cookie_secret_file)
-        return (*web, dns.workers, *ways)
+        return (*web, given.token_file, given.token_for_metrics, dns.workers, *ways)
 
     async def _listen_on(self, addresses: tuple[tuple[str, int], ...]) -> None:
         """Serve DNS on these addresses from now on; when one cannot be had, all stays as it was."""
@@ -247,7 +249,7 @@ class Daemon:
         return dns_addresses(loaded, self._options.dns)
 
     @contextlib.asynccontextmanager
-    async def _servers(self, loaded: Loaded) -> AsyncGenerator[None, None]:
+    async def _servers(self, loaded: Loaded, store: Store) -> AsyncGenerator[None, None]:
         """The DNS server and the page; they outlive a reload, so that nothing is asked in vain meanwhile."""
         async with contextlib.AsyncExitStack() as stack:
             server = DnsServer(
@@ -266,7 +268,7 @@ class Daemon:
             )
             web, where = loaded.settings.web, f"{loaded.origin}: web.listen"
             if self._options.web is not None:
-                web, where = WebSettings(listen=self._options.web), "--web"
+                web, where = msgspec.structs.replace(web, listen=self._options.web, legacy_listen=()), "--web"
             for texts, legacy in ((web.listen, False), (web.legacy_listen, True)):
                 pairs = [parse_listen(text, where, 8053) for text in texts]
                 if pairs:
@@ -281,6 +283,10 @@ class Daemon:
                         metrics=self.metrics.exposition,
                         negotiated=self.metrics.negotiated,
                         documents={"/dns": self.dns_figures},
+                        access=web_access(loaded, web),
+                        past=store,
+                        queries=self._answered,
+                        clock=self._clock,
                         legacy=legacy,
                     )
                     served = await page.start(pairs)
@@ -297,7 +303,7 @@ class Daemon:
             household.memory,
             household.verdicts,
             household.families,
-            self.authority,
+            zones=zone_views(self.authority, self.transfers.following.standings(), self.transfers.told),
             origin=household.loaded.origin,
             started=self.started,
             now=self._clock.time(),
@@ -327,6 +333,9 @@ class Daemon:
 
     def _counted(self) -> Stats:
         return self._server.stats if self._server is not None else Stats()
+
+    def _answered(self) -> int:
+        return self._counted().queries.total()
 
     def _workers(self) -> int:
         return len(self._server.workers) if self._server is not None else 0

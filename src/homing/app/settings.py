@@ -152,6 +152,10 @@ class WebSettings(Strict, frozen=True):
     """`ADDRESS:PORT` of page, health and metrics."""
     legacy_listen: tuple[str, ...] = ()
     """Where only ``/`` and ``/raw`` are served, as a dns.ini opens them to the network."""
+    token_file: str = ""
+    """Holds the token that readers must give; empty: who reaches the page may read it."""
+    token_for_metrics: bool = False
+    """Whether ``/metrics`` asks for the token too; probes of health never do."""
 
 
 class ZoneSettings(Strict, frozen=True):

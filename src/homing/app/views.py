@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from msgspec import structs
 
 from homing import __version__
-from homing.dns.authority import Authority
 from homing.model.address import Address, Family
 from homing.model.observation import Outcome, Verdict
 from homing.providers.gandi import Gandi
@@ -36,13 +35,13 @@ def build_state(
     memory: Memory,
     verdicts: Mapping[Family, Verdict],
     families: tuple[Family, ...],
-    authority: Authority,
     *,
     origin: str,
     started: float,
     now: float,
     types: Mapping[str, str],
     own: tuple[Address, ...],
+    zones: tuple[ZoneView, ...],
     changes: tuple[ChangeView, ...],
     dns_listen: tuple[str, ...],
     web_listen: tuple[str, ...],
@@ -59,10 +58,7 @@ def build_state(
         own_addresses=tuple(str(address) for address in own),
         names=tuple(_name(spec, reconcilers[spec.provider], now) for spec in specs),
         providers=tuple(_provider(reconciler, types, now) for reconciler in reconcilers.values()),
-        zones=tuple(
-            ZoneView(str(zone.origin), zone.serial, sum(len(item.rdatas) for item in zone.rrsets()) + 1)
-            for zone in authority.zones.loaded.values()
-        ),
+        zones=zones,
         changes=changes,
         dns_listen=dns_listen,
         web_listen=web_listen,
@@ -114,13 +110,17 @@ def _name(spec: NameSpec, reconciler: Reconciler, now: float) -> NameView:
     published = (item for key, item in reconciler.memory.published.items() if key[:2] == spec.key)
     provider = reconciler.provider
     record, href = (provider.link(spec.name) if isinstance(provider, Gandi) else None) or ("", "")
+    values = tuple(value for item in published for value in item.values)
+    seen = state.last_read if provider.traits.readable else 0.0
     return NameView(
         fqdn=spec.name.text,
         provider=spec.provider,
         source=spec.source.kind,
         ttl=spec.ttl,
         wanted=tuple(value for item in state.wanted for value in item.values),
-        published=tuple(value for item in published for value in item.values),
+        published=values,
+        observed=values if seen else (),
+        observed_at=seen,
         state=word,
         detail=detail,
         last_sync=state.last_sync,

@@ -119,6 +119,11 @@ class Domains:
         """How each Domain was after its last turn."""
         return self._telling.reports
 
+    def reconciler(self, which: Which) -> Reconciler | None:
+        """What a Domain's last turn knew; None before its first, and where it has none."""
+        kept = self._kept.get(which)
+        return kept.reconciler if kept is not None else None
+
     def keep_lockouts_by(self, keep: Callable[[ProviderId], Awaitable[object]]) -> None:
         """From now on the lockouts of a provider are kept so."""
         self._keeping.keep_lockouts = keep

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -75,6 +75,10 @@ class Options:
     """Seconds between the rounds of a Site ``default`` that it creates."""
 
 
+Beside = Callable[["Term", KubeClient], Coroutine[None, None, None]]
+"""What goes on while a replica leads, with the rights of its term."""
+
+
 class Operator:
     """Takes part in the election; what it does while it leads is a ``Term``."""
 
@@ -89,8 +93,12 @@ class Operator:
         chance: random.Random,
         metrics: Metrics,
         turned: Callable[[str, str], None] = lambda _kind, _outcome: None,
+        beside: Beside | None = None,
     ) -> None:
-        """``turned`` counts turns. ``connect`` makes a client that asks a fence before it writes."""
+        """``turned`` counts turns. ``connect`` makes a client that asks a fence before it writes. ``beside`` runs as
+        long as it leads; it does not raise.
+        """
+        self._beside = beside
         self._connect = connect
         self._make = make
         self._options = options
@@ -133,10 +141,14 @@ class Operator:
                 turned=self._turned,
             )
             self.term = term
+            beside = asyncio.ensure_future(self._beside(term, client)) if self._beside is not None else None
             try:
                 await term.run()
             finally:
                 self.term = None
+                if beside is not None:
+                    beside.cancel()
+                    await asyncio.gather(beside, return_exceptions=True)
                 log.info("not leading any more", identity=leadership.identity)
 
 

@@ -72,4 +72,12 @@ MIGRATIONS: tuple[str, ...] = (
         FROM zone JOIN zone_head USING (origin), json_each(CAST(zone.body AS TEXT), '$.rrsets') AS item;
     DROP TABLE zone;
     """,
+    """
+    -- Looks at the history by name, by failure and by kind cost what they show (store/history.py).
+    CREATE INDEX address_history_family ON address_history (family, at);
+    CREATE INDEX update_history_name ON update_history (fqdn, at);
+    CREATE INDEX update_history_failed ON update_history (at) WHERE ok = 0;
+    CREATE INDEX update_history_name_failed ON update_history (fqdn, at) WHERE ok = 0;
+    CREATE INDEX event_kind ON event (kind, at);
+    """,
 )

@@ -6,11 +6,11 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from homing.errors import StoreError
 from homing.model.address import Address, Family, parse_address
@@ -19,16 +19,19 @@ from homing.model.name import Name, parse_name
 from homing.model.rrset import RRset, rrset
 from homing.model.zone import Zone, ZoneDiff
 from homing.plan import Published
-from homing.store import zones
+from homing.store import history, zones
+from homing.store.history import Kind, Marks, Place, Question, Row
 from homing.store.lock import prepare_directory
 from homing.store.rows import AddressChange, Event, GoodAddress, Update
 from homing.store.schema import MIGRATIONS
 from homing.store.zones import StoredZone
 
+T = TypeVar("T")
+
 FILE = "homing.db"
 
-KEEP_ROWS = 200_000
-"""Rows of each history that are kept; the oldest go first."""
+KEEP_ROWS, KEEP_IN_MEMORY = 200_000, 10_000
+"""Rows of each history that are kept on disk, and in memory; the oldest go first."""
 
 WAL_PAGES = 4000
 """Pages of the log from which up a write takes them into the tables; who calls ``checkpoint`` before spares it that."""
@@ -40,15 +43,18 @@ class Store:
     Each write is on disk (fsync) when its method returns, unless it says otherwise.
     """
 
-    def __init__(self, directory: Path, *, readonly: bool = False) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path | None, *, readonly: bool = False) -> None:
+        """Without a directory all is kept in memory, and of each history less."""
+        self.directory = directory or Path("memory")
+        self._in_memory = directory is None
+        self._keep = KEEP_ROWS if directory is not None else KEEP_IN_MEMORY
         self._lock = threading.RLock()
         self._together = False
-        path = directory / FILE
-        if readonly:
+        path = directory / FILE if directory is not None else None
+        if path is not None and readonly:
             if not path.exists():
                 raise StoreError(f"no state in {directory} yet; start the daemon with: homing up --state {directory}")
-        else:
+        elif directory is not None:
             prepare_directory(directory)
         mask = os.umask(0o077)  # SQLite makes its files when it is first asked
         try:
@@ -62,12 +68,12 @@ class Store:
                 self.salt: bytes = self._salt(readonly=readonly)
                 unless_ready.pop_all()
         except sqlite3.Error as error:
-            raise _store_error(directory, error) from None
+            raise _store_error(self.directory, error) from None
         finally:
             os.umask(mask)
 
-    def _connect(self, path: Path, readonly: bool) -> sqlite3.Connection:
-        uri = f"{path.resolve().as_uri()}?mode={'ro' if readonly else 'rwc'}"
+    def _connect(self, path: Path | None, readonly: bool) -> sqlite3.Connection:
+        uri = f"{path.resolve().as_uri()}?mode={'ro' if readonly else 'rwc'}" if path is not None else "file::memory:"
         return sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None, check_same_thread=False)
 
     def _prepare(self) -> None:
@@ -98,6 +104,8 @@ class Store:
             self._db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
 
     def _salt(self, *, readonly: bool) -> bytes:
+        if self._in_memory:
+            return bytes(16)  # what outlives this process elsewhere must be known again by the next one
         if not readonly:
             with self._write() as db:
                 db.execute("INSERT OR IGNORE INTO meta VALUES ('salt', ?)", (os.urandom(16),))
@@ -166,10 +174,12 @@ class Store:
             self._db.execute("ROLLBACK")
 
     def _rows(self, query: str, *values: object) -> list[Any]:
+        return self._read(lambda db: db.execute(query, values).fetchall())
+
+    def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
             try:
-                with closing(self._db.execute(query, values)) as cursor:
-                    return cursor.fetchall()
+                return look(self._db)
             except sqlite3.Error as error:
                 raise _store_error(self.directory, error) from None
 
@@ -192,17 +202,23 @@ class Store:
                 "INSERT INTO address_history (at, family, before, after, reason) VALUES (?, ?, ?, ?, ?)",
                 (at, family, row[0] if row else "", str(address), reason),
             )
-            db.execute("DELETE FROM address_history WHERE id <= last_insert_rowid() - ?", (KEEP_ROWS,))
+            db.execute("DELETE FROM address_history WHERE id <= last_insert_rowid() - ?", (self._keep,))
             return True
 
     def address_history(self, *, since: float = 0.0, limit: int = 100) -> list[AddressChange]:
         """Changes of the WAN address, newest first."""
-        rows = self._rows(
-            "SELECT at, family, before, after, reason FROM address_history WHERE at >= ? ORDER BY id DESC LIMIT ?",
-            since,
-            limit,
-        )
-        return [AddressChange(at, Family(family), before or "", after, why) for at, family, before, after, why in rows]
+        found = self.history(Question(frozenset({Kind.ADDRESS}), since, limit=limit))
+        return [row for _, row in found if isinstance(row, AddressChange)]
+
+    # The history as a whole
+
+    def history(self, question: Question) -> list[tuple[Place, Row]]:
+        """Lines of the history with their places, newest first."""
+        return self._read(lambda db: history.lines(db, question))
+
+    def marks(self, since: float, until: float, steps: int) -> Marks:
+        """What a timeline shows of the past, in so many steps."""
+        return self._read(lambda db: history.marks(db, since, until, steps))
 
     # Updates and events
 
@@ -235,20 +251,12 @@ class Store:
                     "DELETE FROM published WHERE provider = ? AND fqdn = ? AND type = ?",
                     (update.provider, update.fqdn, rtype),
                 )
-            db.execute("DELETE FROM update_history WHERE id <= last_insert_rowid() - ?", (KEEP_ROWS,))
+            db.execute("DELETE FROM update_history WHERE id <= last_insert_rowid() - ?", (self._keep,))
 
     def updates(self, *, since: float = 0.0, limit: int = 100) -> list[Update]:
         """Requests to providers, newest first."""
-        rows = self._rows(
-            "SELECT at, provider, fqdn, change, ok, code, detail, seconds FROM update_history "
-            "WHERE at >= ? ORDER BY id DESC LIMIT ?",
-            since,
-            limit,
-        )
-        return [
-            Update(at, provider, fqdn, change, bool(ok), code, detail, seconds)
-            for at, provider, fqdn, change, ok, code, detail, seconds in rows
-        ]
+        found = self.history(Question(frozenset({Kind.UPDATE}), since, limit=limit))
+        return [row for _, row in found if isinstance(row, Update)]
 
     def record_event(self, event: Event) -> None:
         """Remember something worth telling."""
@@ -257,14 +265,12 @@ class Store:
                 "INSERT INTO event (at, kind, subject, detail) VALUES (?, ?, ?, ?)",
                 (event.at, event.kind, event.subject, event.detail),
             )
-            db.execute("DELETE FROM event WHERE id <= last_insert_rowid() - ?", (KEEP_ROWS,))
+            db.execute("DELETE FROM event WHERE id <= last_insert_rowid() - ?", (self._keep,))
 
     def events(self, *, since: float = 0.0, limit: int = 100) -> list[Event]:
         """Events, newest first."""
-        rows = self._rows(
-            "SELECT at, kind, subject, detail FROM event WHERE at >= ? ORDER BY id DESC LIMIT ?", since, limit
-        )
-        return [Event(*row) for row in rows]
+        found = self.history(Question(frozenset({Kind.EVENT}), since, limit=limit))
+        return [row for _, row in found if isinstance(row, Event)]
 
     # What is published
 
@@ -348,11 +354,7 @@ class Store:
 
     def load_zones(self) -> dict[Name, StoredZone]:
         """The last version of each zone, and its journal."""
-        with self._lock:
-            try:
-                return zones.load_zones(self._db)
-            except sqlite3.Error as error:
-                raise _store_error(self.directory, error) from None
+        return self._read(zones.load_zones)
 
     def drop_journal(self, origin: Name) -> None:
         """Forget the journal of a zone, which is damaged."""

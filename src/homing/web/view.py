@@ -33,7 +33,11 @@ class FamilyView(Struct, frozen=True):
 
 class NameView(Struct, frozen=True):
     """One name at one provider. ``state`` is one of in-sync, pending, held, failed, locked, disabled.
-    ``record`` and ``href`` are the provider's own words for the record, where it has some.
+
+    ``published`` is what the provider last confirmed; ``observed`` what it answered when it was last read, at
+    ``observed_at``, which is 0 where it cannot be read. ``detail`` says why the state is not in-sync, and after a
+    semicolon what to do. ``record`` and ``href`` are the provider's own words for the record, where it has some;
+    ``owner`` is the object in the cluster that asks for the name.
     """
 
     fqdn: str
@@ -48,6 +52,9 @@ class NameView(Struct, frozen=True):
     next_turn: float
     record: str = ""
     href: str = ""
+    observed: tuple[str, ...] = ()
+    observed_at: float = 0.0
+    owner: str = ""
 
 
 class LockoutView(Struct, frozen=True):
@@ -69,12 +76,34 @@ class ProviderView(Struct, frozen=True):
     lockouts: tuple[LockoutView, ...]
 
 
+class SecondaryView(Struct, frozen=True):
+    """A secondary of a zone: ``serial`` is what it last said to have, ``behind`` how many serials it lacks, both None
+    while not known; ``lag`` the seconds it has been behind, ``told`` how the last NOTIFY went.
+    """
+
+    server: str
+    serial: int | None = None
+    behind: int | None = None
+    lag: float = 0.0
+    told: str = ""
+
+
 class ZoneView(Struct, frozen=True):
     """One zone of the built-in server."""
 
     origin: str
     serial: int
     records: int
+    secondaries: tuple[SecondaryView, ...] = ()
+
+
+class SiteView(Struct, frozen=True):
+    """A place with one way out to the internet, in a cluster; ``by`` is who observes there."""
+
+    name: str
+    addresses: tuple[FamilyView, ...] = ()
+    by: str = ""
+    detail: str = ""
 
 
 class ChangeView(Struct, frozen=True):
@@ -104,5 +133,8 @@ class StateView(Struct, frozen=True):
     dns_listen: tuple[str, ...] = ()
     web_listen: tuple[str, ...] = ()
     demo: bool = False
+    sites: tuple[SiteView, ...] = ()
+    leader: str = ""
+    """Who leads, in a cluster."""
     trouble: tuple[str, ...] = ()
     """Sentences about what is wrong with Homing itself: a full disk, an unreadable secret."""

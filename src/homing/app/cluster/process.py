@@ -16,6 +16,7 @@ from homing.app.cluster.common import credentials_of, history_of
 from homing.app.cluster.detect import Detectors
 from homing.app.cluster.esddns import read_config_map
 from homing.app.cluster.metrics import AgentCollector, ClusterMetrics, CredentialCollector, OperatorCollector
+from homing.app.cluster.page import ClusterPage
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.news import cluster_wishes, operator_situation
 from homing.effects.clock import Clock, SystemClock
@@ -23,19 +24,23 @@ from homing.effects.http import HttpClient
 from homing.effects.log import configure, get_logger
 from homing.effects.metrics import Metrics
 from homing.effects.trace import tracing
-from homing.errors import HomingError
+from homing.errors import HomingError, ListenError
 from homing.kube.client import KubeClient
 from homing.messages.messenger import Messenger
 from homing.operator.agent import LEASE_DURATION as AGENT_LEASE_DURATION
 from homing.operator.agent import Agent
 from homing.operator.runtime import LEASE_DURATION, Operator, Options
 from homing.store import Store
+from homing.web.access import Access
 from homing.web.server import WebServer
 
 log = get_logger("process")
 
 CONFIG_LOOK = 2.0
 """Seconds between two looks at whether the mounted file changed; a ConfigMap's new files appear by a changed link."""
+
+WEB = "127.0.0.1:8053"
+"""Where the page is if nobody says otherwise: `kubectl port-forward` reaches it, other machines do not."""
 
 STALLED = 60.0
 """Seconds without a look at the queue after which the loop counts as stuck."""
@@ -59,7 +64,10 @@ async def _operator(settings: ClusterSettings) -> None:
     credentials = await credentials_of(settings)
     metrics.registry.register(CredentialCollector(credentials))
     async with contextlib.AsyncExitStack() as stack:
-        store = stack.enter_context(Store(Path(settings.state))) if settings.state else None
+        store = stack.enter_context(Store(Path(settings.state) if settings.state else None))
+        page = ClusterPage(
+            store, identity=settings.name, clock=clock, chance=chance, metrics=metrics, advertise=settings.advertise
+        )
         http = await stack.enter_async_context(_http(settings))
         operator = Operator(
             lambda fence: KubeClient(credentials, clock=clock, fence=fence, observe=counted.asked),
@@ -82,7 +90,9 @@ async def _operator(settings: ClusterSettings) -> None:
             chance=chance,
             metrics=metrics,
             turned=counted.turned,
+            beside=page.follow,
         )
+        page.operator = operator
         metrics.registry.register(OperatorCollector(lambda: operator, metrics))
 
         def ready() -> str | None:
@@ -99,7 +109,10 @@ async def _operator(settings: ClusterSettings) -> None:
             chance=chance,
         )
         await stack.enter_async_context(messenger.running())
-        async with _probes(settings, metrics, ready, lambda: stalled(operator, clock)):
+        async with (
+            _probes(settings, metrics, ready, lambda: stalled(operator, clock)),
+            _web(settings, metrics, page, store, ready),
+        ):
             await operator.run()
 
 
@@ -146,6 +159,30 @@ async def _probes(
         if settings.listen not in ("", "off"):
             for host, port in await server.start([parse_listen(settings.listen, "--listen", 8080)]):
                 log.info("probes and metrics", listen=f"{host}:{port}")
+        yield
+    finally:
+        await server.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _web(
+    settings: ClusterSettings, metrics: Metrics, page: ClusterPage, store: Store, ready: Callable[[], str | None]
+) -> AsyncGenerator[None, None]:
+    """The page and the API. That the default address is taken ends nothing; one that was asked for must be free."""
+    access = Access(Path(settings.web_token_file), "--web-token-file") if settings.web_token_file else None
+    server = WebServer(page.view, ready=ready, metrics=metrics.exposition, past=store, access=access)
+    try:
+        if settings.web != "off":
+            try:
+                listen = await server.start([parse_listen(settings.web or WEB, "--web", 8053)])
+            except ListenError as error:
+                if settings.web:
+                    raise
+                log.warning("no page", reason=str(error))
+            else:
+                page.listen = tuple(listen)
+                for host, port in listen:
+                    log.info("page", listen=f"{host}:{port}")
         yield
     finally:
         await server.aclose()

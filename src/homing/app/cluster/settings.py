@@ -35,6 +35,9 @@ class ClusterSettings(Struct, frozen=True, forbid_unknown_fields=True, rename="k
     lease_duration: Annotated[float, Meta(ge=3, le=600)] | None = None
     detect_interval: Annotated[int, Meta(ge=10, le=86400)] = 300
     listen: str = ":8080"
+    web: str = ""
+    """Where the page and the API are; ``off`` for nowhere, empty for the default where it is free."""
+    web_token_file: str = ""
     state: str = ""
     messages_file: str = ""
     """apprise URLs, one a line: who is told of changes and troubles."""
@@ -43,7 +46,7 @@ class ClusterSettings(Struct, frozen=True, forbid_unknown_fields=True, rename="k
     node_name: str = ""
     identity: str = ""
     advertise: str = ""
-    """Where other replicas of homing dns reach this one: ``ADDRESS`` or ``ADDRESS:PORT``."""
+    """Where others reach this one: replicas of homing dns, with ``:PORT`` where need be, and Service homing-page."""
     ca_file: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "json"

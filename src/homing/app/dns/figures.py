@@ -125,17 +125,23 @@ def secondary_figures(
         zone = authority.zone(standing.origin)
         if zone is None:
             continue
-        behind = None if standing.serial is None else (zone.serial - standing.serial) % 2**32
-        if standing.serial is not None and serial_gt(standing.serial, zone.serial):
-            behind = 0
-        last = _told(told.get((standing.secondary, standing.origin)))
+        lacks = missing_serials(standing.serial, zone.serial)
+        last = told_text(told.get((standing.secondary, standing.origin)))
         found.append(
-            SecondaryFigures(str(standing.secondary), zone.origin.text, zone.serial, standing.serial, behind, last)
+            SecondaryFigures(str(standing.secondary), zone.origin.text, zone.serial, standing.serial, lacks, last)
         )
     return found
 
 
-def _told(last: Told | None) -> str:
+def missing_serials(serial: int | None, served: int) -> int | None:
+    """How many serials one that is at ``serial`` lacks; None while that is not known, 0 when it is ahead."""
+    if serial is None:
+        return None
+    return 0 if serial_gt(serial, served) else (served - serial) % 2**32
+
+
+def told_text(last: Told | None) -> str:
+    """How a NOTIFY went."""
     if last is None or not last.attempts:
         return ""
     if last.rcode is None:

@@ -26,6 +26,7 @@ from homing.app.listening import listening
 from homing.app.notify import notify_service_manager
 from homing.app.secondaries import ReadPolicy
 from homing.app.transfers import Transfers
+from homing.app.zone_views import zone_views
 from homing.dns.authority import Authority
 from homing.dns.engine.setup import Setup
 from homing.dns.server import DnsServer
@@ -38,7 +39,7 @@ from homing.errors import ConfigError, StoreError
 from homing.model.name import Name
 from homing.store import Event, StateLock, Store
 from homing.turn.memory import Memory
-from homing.web.view import ChangeView, StateView, ZoneView
+from homing.web.view import ChangeView, StateView
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -185,7 +186,7 @@ class FileServer:
             await asyncio.to_thread(self._recall, store)
             gc.freeze()  # the zones stay: looking through them for garbage would hold up answers
             gc.enable()
-            await stack.enter_async_context(self._serving())
+            await stack.enter_async_context(self._serving(store))
             transfers.begin()
             announce(self)
             notify_service_manager("READY=1")
@@ -274,7 +275,7 @@ class FileServer:
         return found
 
     @contextlib.asynccontextmanager
-    async def _serving(self) -> AsyncGenerator[None, None]:
+    async def _serving(self, store: Store) -> AsyncGenerator[None, None]:
         async with contextlib.AsyncExitStack() as stack:
             server = DnsServer(
                 self.authority,
@@ -312,11 +313,17 @@ class FileServer:
                     live=self._beside.is_live if self._beside is not None else lambda: True,
                     metrics=metrics,
                     documents={"/dns": self.figures},
+                    past=store,
+                    queries=self._answered,
+                    clock=self._clock,
                 )
                 addresses = await page.start(list(self._options.web))
                 stack.push_async_callback(page.aclose)
                 self.web_listen = tuple(told(*address) for address in addresses)
             yield
+
+    def _answered(self) -> int:
+        return self.stats.queries.total()
 
     def figures(self) -> DnsFigures:
         """What was counted until now."""
@@ -334,14 +341,14 @@ class FileServer:
 
     def view(self) -> StateView:
         """The zones as the page shows them."""
-        zones = list(self.authority.zones.loaded.values())
+        transfers = self._transfers
         return StateView(
             version=__version__,
             host=socket.gethostname(),
             origin="homing dns",
             started=self.started,
             at=self._clock.time(),
-            zones=tuple(ZoneView(zone.origin.text, zone.serial, zone.records) for zone in zones[:SHOWN]),
+            zones=zone_views(self.authority, transfers.following.standings(), transfers.told),
             dns_listen=self.dns_listen,
             web_listen=self.web_listen,
             changes=self._changes,
