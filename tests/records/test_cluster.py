@@ -151,11 +151,12 @@ def test_addresses_that_no_name_can_have_are_not_worth_a_check() -> None:
     held.take(held.records.node("n1", ready("home", at=(v4(1),))))
     held.take(held.records.node("n2", Member(ready=False, areas=frozenset(("home",)), addresses=(v4(2),))))
     held.take(held.records.node("n3", ready(at=(v4(3),))))
-    assert set(held.records.addresses()) == {v4(1), v4(2)}
+    assert set(held.records.answerable()) == {v4(1), v4(2)}
+    assert set(held.records.addresses()) == {v4(1), v4(2), v4(3)}
     before = held.records.revision
     held.take(held.records.service(("web", "git"), Offer()))
     held.take(held.records.endpoint_slice(("web", "git-1"), Hosts(("web", "git"), frozenset(("n3",)))))
-    assert set(held.records.addresses()) == {v4(1), v4(2), v4(3)}
+    assert set(held.records.answerable()) == {v4(1), v4(2), v4(3)}
     assert held.records.revision != before
 
 

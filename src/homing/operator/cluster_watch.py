@@ -125,7 +125,7 @@ class ClusterWatch:
         """The addresses of nodes that a zone holds, or would if they were ready: those worth a check."""
         zone = self._zones[origin]
         if zone.worth[0] != zone.records.revision:
-            zone.worth = zone.records.revision, frozenset(zone.records.addresses())
+            zone.worth = zone.records.revision, frozenset(zone.records.answerable())
         return zone.worth[1]
 
     def addresses_of(self, node: str) -> set[Address]:
@@ -229,7 +229,7 @@ class ClusterWatch:
             records.endpoint_slice(key_of(found), hosts(found))
         for service in self.services.values():
             self._take_service(zone, key_of(service), service)
-        for address in records.addresses():
+        for address in records.answerable():
             records.checked(address, self._health(origin, address))
 
     def _again(self) -> None:

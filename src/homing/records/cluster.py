@@ -85,7 +85,7 @@ class ClusterRecords:
         self._overfull: set[_Owner] = set()
         """Those of which was told that they have too many addresses."""
         self.revision = 0
-        """Another one when ``addresses`` may be others."""
+        """Another one when ``answerable`` addresses may be others."""
 
     def rrsets(self) -> Iterator[RRset]:
         """All that the zone holds of the cluster."""
@@ -93,6 +93,10 @@ class ClusterRecords:
             yield from claims[0][1].values()
 
     def addresses(self) -> Iterator[Address]:
+        """The addresses of all nodes."""
+        return (ip_address(data) for data in self._with_address)
+
+    def answerable(self) -> Iterator[Address]:
         """The addresses of nodes that a name has, or would have if they were ready: those worth a check."""
         for data, nodes in self._with_address.items():
             if any(True for node in nodes for _ in self._owners(node)):
