@@ -92,7 +92,8 @@ def test_changes_count_without_a_restart(kube: Kube, world: StandInInternet, tmp
         holds(world, "token", str(HOME))
         assert (kube.get(SITES, "default") or {})["spec"]["detect"]["methods"] == ["STUN"]
         kube.delete(CONFIG_MAPS, "esddns-config")
-        until(lambda: not (kube.get(DOMAINS, "esddns") or kube.get(PROVIDERS, "esddns")), 15, "both to be collected")
+        # The garbage collector looks for new kinds every 30 s.
+        until(lambda: not (kube.get(DOMAINS, "esddns") or kube.get(PROVIDERS, "esddns")), 60, "both to be collected")
         assert world.gandi.values("example.org", "token", "A") == (str(HOME),)
 
 

@@ -17,7 +17,7 @@ while True:
         query = dns.message.make_query(name or "version.bind", kind if name else "TXT", "IN" if name else "CH")
         for transport, ask in (("UDP", dns.query.udp), ("TCP", dns.query.tcp)):
             said = ask(query, address, port=int(port), timeout=2)
-            print(transport, host, name or "(any response)", dns.rcode.to_text(said.rcode()), *said.answer)
+            print(transport, host, name or "(any response)", dns.rcode.to_text(said.rcode()), *said.answer)  # noqa: T201
             if name and not said.answer:
                 raise LookupError(f"{name} {kind} has no answer over {transport}")
         break
