@@ -1,1 +1,1 @@
-"""What is deployed: chart, Kustomize overlays, Argo CD's Applications and the scripts, held against a real API server."""
+"""What is in deploy/, held against a real API server: chart, overlays, Argo CD's Applications, scripts."""

@@ -1,7 +1,7 @@
-"""What is made of deploy/ for the chart and for Kustomize: ``python -m tests.deploy.manifests`` (make manifests) writes it.
+"""What the chart and Kustomize hold of other things: ``make manifests`` writes it by this module.
 
-The chart holds copies of kinds, rights and alerts, since a chart is packed alone. Kustomize's base and components are the
-chart's own templates, rendered, so that both users run the same.
+The chart has copies of kinds, rights and alerts, since a chart is packed alone. Kustomize's base and components are the
+chart's templates, rendered, so that the users of both run the same.
 """
 
 from __future__ import annotations

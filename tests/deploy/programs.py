@@ -22,19 +22,23 @@ PROGRAMS = {
     "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0",
 }
 
+_PROMETHEUS = "example/prometheus-operator-crd/monitoring.coreos.com_"
+
 KINDS = {
-    "argocd": ("github.com/argoproj/argo-cd/v3@v3.5.7", "manifests/crds/app*-crd.yaml"),
-    "metallb": ("go.universe.tf/metallb@v0.16.2", "config/crd/bases/metallb.io_*.yaml"),
+    "argocd": (
+        "github.com/argoproj/argo-cd/v3@v3.5.7",
+        ("manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml"),
+    ),
+    "metallb": (
+        "go.universe.tf/metallb@v0.16.2",
+        ("config/crd/bases/metallb.io_ipaddresspools.yaml", "config/crd/bases/metallb.io_l2advertisements.yaml"),
+    ),
     "prometheus": (
         "github.com/prometheus-operator/prometheus-operator@v0.85.0",
-        "example/prometheus-operator-crd/monitoring.coreos.com_*mon*.yaml",
-    ),
-    "prometheus-rules": (
-        "github.com/prometheus-operator/prometheus-operator@v0.85.0",
-        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+        tuple(f"{_PROMETHEUS}{kind}.yaml" for kind in ("podmonitors", "prometheusrules", "servicemonitors")),
     ),
 }
-"""Definitions of kinds: the module, and its files."""
+"""Definitions of kinds that deploy/ writes objects of: the module, and its files."""
 
 
 def cached(name: str) -> Path:
@@ -78,12 +82,9 @@ def _install(go: str, name: str, made: Path) -> None:
 
 
 def _collect(go: str, name: str, made: Path) -> None:
-    module, pattern = KINDS[name]
+    module, files = KINDS[name]
     told = json.loads(_run([go, "mod", "download", "-json", module], name, {}))
-    files = sorted(Path(told["Dir"]).glob(pattern))
-    if not files:
-        raise ProgramsMissing(f"{module} has no {pattern}")
-    made.write_text("\n---\n".join(file.read_text() for file in files))
+    made.write_text("\n---\n".join(Path(told["Dir"], file).read_text() for file in files))
 
 
 def _run(command: list[str], name: str, more: dict[str, str]) -> str:

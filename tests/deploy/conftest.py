@@ -1,0 +1,36 @@
+"""A cluster that has never seen Homing, and the kinds of others that deploy/ writes objects of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.programs import ProgramsMissing
+from tests.deploy.programs import KINDS, found
+from tests.waiting import until
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane of its own: Homing is installed into clusters without its kinds, under names that others use."""
+    try:
+        files = [found(name) for name in KINDS]
+        plane = ControlPlane(tmp_path_factory.mktemp("fresh"))
+    except ProgramsMissing as error:
+        pytest.fail(str(error), pytrace=False)
+    with plane:
+        # Server-side: some are too long for the annotation of a plain apply.
+        plane.kubectl("apply", "--server-side", *(f"--filename={file}" for file in files if file.stem != "metallb"))
+        for name in ("web", "argocd"):
+            plane.kubectl("create", "namespace", name)
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def nothing(fresh: ControlPlane) -> None:
+    """Wait until what another module made is gone."""
+    namespaces = ("homing", "homing-agent", "metallb-system")
+    gone = lambda: not fresh.kubectl("get", "namespace", *namespaces, "--ignore-not-found", "--output=name")  # noqa: E731
+    until(gone, 60, "the end of the namespaces")
