@@ -64,20 +64,24 @@ if [[ -n ${GANDI_API_KEY:-} && -z ${TARGET_DOMAIN:-} ]] && ! { [[ -n $there ]] &
   fail "GANDI_API_KEY is for which domain? Set TARGET_DOMAIN too, like example.org"
 fi
 
-# Server-side, so that no annotation repeats what was applied, a Secret's text among it.
-how=(--server-side --field-manager=deploy.sh --force-conflicts)
-if [[ -n $dry_run ]]; then
-  # Where the namespace is missing the server could not tell about what goes into it.
-  if [[ -n $there ]]; then how+=(--dry-run=server); else how=(--dry-run=client); fi
-fi
-apply() { kube apply "${how[@]}" --filename -; }
-
 image='&'
 if [[ -n ${HOMING_IMAGE:-} ]]; then
   [[ $HOMING_IMAGE =~ ^[A-Za-z0-9][A-Za-z0-9._:/@-]*$ ]] || fail "HOMING_IMAGE is not the name of an image: $HOMING_IMAGE"
   image="image: $HOMING_IMAGE"
 fi
-kubectl kustomize "$here/kustomize/overlays/$environment" | sed "s|image: homing:.*|$image|" | apply
+manifests=$(kubectl kustomize "$here/kustomize/overlays/$environment" | sed "s|image: homing:.*|$image|")
+
+# Server-side, so that no annotation repeats what was applied, a Secret's text among it.
+how=(--server-side --field-manager=deploy.sh --force-conflicts)
+if [[ -n $dry_run ]]; then
+  # Where a namespace is missing the server cannot tell about what goes into it.
+  namespaces=$(kube apply --dry-run=client --output name --filename - <<<"$manifests" | grep '^namespace/')
+  # shellcheck disable=SC2086 # words
+  if kube get $namespaces >/dev/null 2>&1; then how+=(--dry-run=server); else how=(--dry-run=client); fi
+fi
+apply() { kube apply "${how[@]}" --filename -; }
+
+apply <<<"$manifests"
 
 if [[ -n ${TARGET_DOMAIN:-} ]]; then
   apply <<CONFIG

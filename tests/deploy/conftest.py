@@ -29,8 +29,13 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 
 @pytest.fixture(scope="module")
-def nothing(fresh: ControlPlane) -> None:
-    """Wait until what another module made is gone."""
-    namespaces = ("homing", "homing-agent", "metallb-system")
+def nothing(fresh: ControlPlane) -> Iterator[None]:
+    """A cluster without Homing; what a module makes goes with it, and the next one waits until it has gone."""
+    namespaces = ("homing", "homing-agent", "life", "life-agent", "metallb-system")
     gone = lambda: not fresh.kubectl("get", "namespace", *namespaces, "--ignore-not-found", "--output=name")  # noqa: E731
     until(gone, 60, "the end of the namespaces")
+    yield
+    how = ("--ignore-not-found", "--wait=false")
+    fresh.kubectl("delete", *how, "namespace", *namespaces)
+    rights = "clusterrole,clusterrolebinding,role,rolebinding"
+    fresh.kubectl("delete", *how, rights, "--all-namespaces", "--selector=app.kubernetes.io/part-of=homing")

@@ -26,18 +26,14 @@ APPLIED = ("production", "one name at Gandi", "on every node", "with a volume")
 
 
 @pytest.fixture(scope="module")
-def everything(fresh: ControlPlane, nothing: None) -> Iterator[dict[str, str]]:
-    """Every set of the chart and every overlay as text, without helm's tests; what they make goes at the end."""
+def everything(fresh: ControlPlane, nothing: None) -> dict[str, str]:
+    """Every set of the chart and every overlay as text, without helm's tests."""
     made = {name: render(*values, "crds.install=false") for name, values in SETS.items()}
     made |= {f"overlay {name}": fresh.kubectl("kustomize", str(KUSTOMIZE / "overlays" / name)) for name in OVERLAYS}
     sets = {name: [item for item in objects(text) if item["kind"] != "Pod"] for name, text in made.items()}
     fresh.kubectl("create", "namespace", "homing")
     fresh.kubectl("apply", "--server-side", "--filename", str(KUSTOMIZE / "base" / "crds.yaml"))
-    yield {name: yaml.safe_dump_all(items) for name, items in sets.items()}
-    everywhere = [item for items in sets.values() for item in items if item["kind"].startswith("Cluster")]
-    how = ("--ignore-not-found", "--wait=false")
-    fresh.kubectl("delete", *how, "--filename", "-", stdin=yaml.safe_dump_all(everywhere))
-    fresh.kubectl("delete", *how, "namespace", "homing", "homing-agent")
+    return {name: yaml.safe_dump_all(items) for name, items in sets.items()}
 
 
 def unique(items: Iterator[Object]) -> list[Object]:

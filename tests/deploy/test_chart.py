@@ -232,7 +232,7 @@ def test_helm_test_asks_until_the_server_answers(tmp_path: Path) -> None:
     assert host == "homing-dns.homing.svc"
     command = [sys.executable, "-c", script.replace("monotonic() + 60", "monotonic() + 1"), "127.0.0.1"]
     with serving(tmp_path, port):
-        for words, status in ((rest, 0), ([rest[0], "", "A"], 0), ([rest[0], "gone.example.org", "A"], 1)):
+        for words, status in ((rest, 0), ([rest[0], "gone.example.org", "A"], 1)):
             done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=30, check=False)
             assert done.returncode == status, done.stderr
             assert ("UDP" in done.stdout and "TCP" in done.stdout) is (status == 0)
