@@ -40,8 +40,13 @@ labels:
 {{- end -}}
 
 {{- define "homing.podMetadata" -}}
+{{- /* Without the versions of chart and program: a new chart need not mean new pods. */}}
 labels:
-  {{- include "homing.labels" . | nindent 2 }}
+  {{- include "homing.selector" . | nindent 2 }}
+  app.kubernetes.io/part-of: homing
+  {{- with .root.Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- with .values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
