@@ -31,7 +31,9 @@ SETS: dict[str, tuple[str, ...]] = {
         "podDisruptionBudget.minAvailable=1", "networkPolicy.enabled=true",
         "networkPolicy.egress[0].ports[0].port=443", "commonLabels.team=network", "imagePullSecrets[0].name=registry",
     ),
-    "node DNS alone": ("crds.install=false", "operator.enabled=false", *NODE_DNS, "nodeDNS.autoscaling.enabled=true"),
+    "node DNS alone": (
+        "crds.install=false", "operator.enabled=false", *NODE_DNS, "nodeDNS.autoscaling.enabled=true", "nodeDNS.hostPort=53",
+    ),
     "on every node": (
         *NODE_DNS, "agent.enabled=true", "agent.sites={berlin,wien}", "dns.enabled=true", "dns.kind=DaemonSet",
         "dns.hostNetwork=true", "nodeDNS.service.type=NodePort", "nodeDNS.service.nodePort=30053",
@@ -40,7 +42,8 @@ SETS: dict[str, tuple[str, ...]] = {
     "with a volume": (
         "dns.enabled=true", "dns.kind=StatefulSet", "dns.autoscaling.enabled=true",
         "operator.watchNamespaces={homing,web}",
-        "dns.persistence.storageClassName=fast", "dns.tsigSecrets[0].namespace=web", "dns.tsigSecrets[0].name=tsig",
+        "dns.persistence.storageClassName=fast", "dns.port=53",
+        "dns.tsigSecrets[0].namespace=web", "dns.tsigSecrets[0].name=tsig",
         "networkPolicy.enabled=true", "monitoring.enabled=true", "service.enabled=false",
     ),
 }  # fmt: skip

@@ -74,7 +74,7 @@ def test_schemas_of_the_running_server_fit(fresh: ControlPlane, everything: dict
 
 
 def test_pods_are_admitted_at_the_level_of_their_namespace(fresh: ControlPlane) -> None:
-    """Pod Security: every pod fits restricted, but those on the host's network, which only privileged takes."""
+    """Every pod fits Pod Security level restricted, but those on the host's network or ports."""
     for level in ("restricted", "privileged"):
         labels = {"pod-security.kubernetes.io/enforce": level}
         fresh.admin.request("POST", "/api/v1/namespaces", {"metadata": {"name": level, "labels": labels}})
@@ -94,10 +94,12 @@ def test_pods_are_admitted_at_the_level_of_their_namespace(fresh: ControlPlane) 
     tried = set()
     for values in SETS.values():
         for name, pod in pods(objects(render(*values))):
-            host = pod["spec"].get("hostNetwork", False)
+            ports = [port for container in pod["spec"]["containers"] for port in container.get("ports", [])]
+            host = pod["spec"].get("hostNetwork", False) or any("hostPort" in port for port in ports)
             tried.add((name, host))
             assert refused(pod, "privileged") == ""
-            assert ("host namespaces" in refused(pod, "restricted")) is host, (name, refused(pod, "restricted"))
+            assert ("violates PodSecurity" in refused(pod, "restricted")) is host, (name, refused(pod, "restricted"))
+            assert host or refused(pod, "restricted") == ""
     assert {("homing-agent", True), ("homing-dns", True), ("homing-dns", False), ("homing-operator", False)} <= tried
 
 

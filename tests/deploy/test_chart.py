@@ -49,6 +49,7 @@ def test_helm_finds_nothing_to_complain_about(values: tuple[str, ...]) -> None:
         ([*GANDI, "gandi.externalSecret.enabled=true"], "choose one"),
         (["global.domain=example.org", "gandi.externalSecret.enabled=true"], "secretStoreRef.name is needed"),
         (["dns.enabled=true", "dns.kind=DaemonSet", "dns.autoscaling.enabled=true"], "dns.autoscaling is for a"),
+        (["dns.enabled=true", "dns.hostPort=53", "dns.hostNetwork=true"], "set it, or dns.hostNetwork"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
@@ -153,21 +154,21 @@ def test_every_flag_is_one_that_the_command_has(values: tuple[str, ...]) -> None
 
 @each_set
 def test_every_pod_has_probes_bounds_and_the_least_rights(values: tuple[str, ...]) -> None:
-    """As non-root with a read-only root; only a port below 1024 earns a capability."""
+    """As non-root with a read-only root; only port 53 of a host's network takes root, with that capability alone."""
     for name, pod in pods(objects(render(*values))):
         spec = pod["spec"]
-        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        ports = [port["containerPort"] for one in spec["containers"] for port in one.get("ports", [])]
+        root = spec.get("hostNetwork", False) and min(ports) < 1024
+        assert spec["securityContext"]["runAsNonRoot"] is not root, name
+        assert (spec["securityContext"]["runAsUser"] == 0) is root
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in spec["containers"]:
             security = container["securityContext"]
-            ports = [port["containerPort"] for port in container.get("ports", [])]
             assert security["readOnlyRootFilesystem"] is True
             assert security["allowPrivilegeEscalation"] is False
             assert security["capabilities"]["drop"] == ["ALL"]
-            assert security["capabilities"].get("add", []) == (
-                ["NET_BIND_SERVICE"] if min(ports, default=9999) < 1024 else []
-            )
-            if "template" not in pod and pod.get("kind") != "Pod":
+            assert security["capabilities"].get("add", []) == (["NET_BIND_SERVICE"] if root else [])
+            if pod.get("kind") != "Pod":
                 assert {"livenessProbe", "readinessProbe", "resources"} <= container.keys(), name
 
 

@@ -4,6 +4,8 @@
 {{- $kind := $values.kind -}}
 {{- $port := $values.port | int -}}
 {{- if not $port -}}{{- $port = ternary 53 5353 $values.hostNetwork -}}{{- end -}}
+{{- /* Kubernetes gives a process that is not root no capability; off the host's network a sysctl does without. */}}
+{{- $low := ternary (ternary "root" "sysctl" $values.hostNetwork) "" (lt $port 1024) -}}
 apiVersion: apps/v1
 kind: {{ $kind }}
 metadata:
@@ -15,7 +17,7 @@ spec:
   {{- if eq $kind "Deployment" }}
   strategy:
     rollingUpdate:
-      {{- if $values.hostNetwork }}
+      {{- if or $values.hostNetwork $values.hostPort }}
       maxSurge: 0  # a node's port is free again only when the old pod has gone
       maxUnavailable: 1
       {{- else }}
@@ -33,7 +35,7 @@ spec:
     metadata:
       {{- include "homing.podMetadata" . | nindent 6 }}
     spec:
-      {{- include "homing.podSpec" (merge (dict "spread" (ternary "" $kind (eq $kind "DaemonSet"))) .) | nindent 6 }}
+      {{- include "homing.podSpec" (merge (dict "lowPort" $low "spread" (ternary "" $kind (eq $kind "DaemonSet"))) .) | nindent 6 }}
       {{- if $values.hostNetwork }}
       hostNetwork: true
       dnsPolicy: ClusterFirstWithHostNet
@@ -64,9 +66,15 @@ spec:
             - name: dns-udp
               containerPort: {{ $port }}
               protocol: UDP
+              {{- with $values.hostPort }}
+              hostPort: {{ . }}
+              {{- end }}
             - name: dns-tcp
               containerPort: {{ $port }}
               protocol: TCP
+              {{- with $values.hostPort }}
+              hostPort: {{ . }}
+              {{- end }}
             - name: metrics
               containerPort: 8053
             {{- if eq .component "dns" }}
@@ -81,7 +89,7 @@ spec:
           resources:
             {{- toYaml $values.resources | nindent 12 }}
           securityContext:
-            {{- include "homing.containerSecurity" (dict "lowPort" (lt $port 1024)) | nindent 12 }}
+            {{- include "homing.containerSecurity" (dict "lowPort" $low) | nindent 12 }}
           volumeMounts:
             - name: state
               mountPath: /var/lib/homing

@@ -61,7 +61,7 @@ annotations:
 {{- define "homing.podSpec" -}}
 serviceAccountName: {{ include "homing.fullname" .root }}-{{ .component }}
 securityContext:
-  {{- include "homing.podSecurity" .root | nindent 2 }}
+  {{- include "homing.podSecurity" . | nindent 2 }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -93,13 +93,25 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
+{{/* "lowPort": how a port below 1024 is to be had, by "root" or by "sysctl". */}}
 {{- define "homing.podSecurity" -}}
+{{- with .root.Values.podSecurity -}}
+{{- if eq (toString $.lowPort) "root" -}}
+runAsNonRoot: false
+runAsUser: 0
+{{- else -}}
 runAsNonRoot: true
-runAsUser: {{ .Values.podSecurity.runAsUser }}
-runAsGroup: {{ .Values.podSecurity.runAsGroup }}
-fsGroup: {{ .Values.podSecurity.runAsGroup }}
+runAsUser: {{ .runAsUser }}
+{{- end }}
+runAsGroup: {{ .runAsGroup }}
+fsGroup: {{ .runAsGroup }}
 seccompProfile:
   type: RuntimeDefault
+{{- if eq (toString $.lowPort) "sysctl" }}
+sysctls:
+  - {name: net.ipv4.ip_unprivileged_port_start, value: "0"}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "homing.containerSecurity" -}}
@@ -107,7 +119,7 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
-  {{- if .lowPort }}
+  {{- if eq (toString .lowPort) "root" }}
   add: [NET_BIND_SERVICE]
   {{- end }}
 {{- end -}}
