@@ -32,7 +32,8 @@ SETS: dict[str, tuple[str, ...]] = {
         "networkPolicy.egress[0].ports[0].port=443", "commonLabels.team=network", "imagePullSecrets[0].name=registry",
     ),
     "node DNS alone": (
-        "crds.install=false", "operator.enabled=false", *NODE_DNS, "nodeDNS.autoscaling.enabled=true", "nodeDNS.hostPort=53",
+        "crds.install=false", "operator.enabled=false", *NODE_DNS,
+        "nodeDNS.autoscaling.enabled=true", "nodeDNS.hostPort=53",
     ),
     "on every node": (
         *NODE_DNS, "agent.enabled=true", "agent.sites={berlin,wien}", "dns.enabled=true", "dns.kind=DaemonSet",

@@ -52,6 +52,29 @@ def test_the_server_takes_all_of_it_and_finds_no_difference_then(
     assert fresh.kubectl("diff", *how, stdin=text) == ""
 
 
+def test_agents_reach_their_leases_from_a_namespace_of_their_own(
+    fresh: ControlPlane, everything: dict[str, str]
+) -> None:
+    """Their account is in homing-agent, their Leases are beside the operator's, which watches them there."""
+    ours = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    text = yaml.safe_dump_all(of_kind(objects(everything["on every node"]), *ours))
+    fresh.kubectl("apply", "--server-side", "--force-conflicts", "--filename", "-", stdin=text)
+
+    def may(account: str, verb: str, name: str) -> bool:
+        user, _, plain = account.partition("/")
+        who = f"--as=system:serviceaccount:{user}:{plain}"
+        try:
+            fresh.kubectl("auth", "can-i", verb, f"leases.coordination.k8s.io/{name}", "--namespace=homing", who)
+        except AssertionError:
+            return False
+        return True
+
+    assert may("homing-agent/homing-agent", "update", "homing-site-default")
+    assert may("homing-agent/homing-agent", "update", "homing-site-berlin"), "agent.sites"
+    assert not may("homing-agent/homing-agent", "update", "homing-operator")
+    assert may("homing/homing-operator", "watch", "homing-site-default")
+
+
 def test_schemas_of_the_running_server_fit(fresh: ControlPlane, everything: dict[str, str], tmp_path: Path) -> None:
     """kubeconform, which people run without a cluster, agrees about all of it, the kinds of others among it."""
     texts = [*everything.values(), render(), (DEPLOY / "argocd" / "production" / "project.yaml").read_text()]
