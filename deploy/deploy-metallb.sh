@@ -99,7 +99,7 @@ if [[ -z $dry_run ]]; then
   done
   echo "$said"
 elif kinds; then
-  pools | kube apply --server-side --field-manager=deploy.sh --force-conflicts --dry-run=server --filename -
+  pools | kube diff --server-side --field-manager=deploy.sh --force-conflicts --filename - || [[ $? -eq 1 ]]
 else
   echo "ipaddresspool.metallb.io/$pool and l2advertisement.metallb.io/$pool would hold $range"
 fi

@@ -8,7 +8,7 @@ Usage: deploy.sh {development|production} [--dry-run] [--no-wait] [--context NAM
 
 Applies deploy/kustomize/overlays/ENV, waits until all of it runs, and looks with homing doctor.
 
-  --dry-run        say what would change, and change nothing
+  --dry-run        show what would change, and change nothing
   --no-wait        do not wait for the pods
   --context NAME   a context of the kubeconfig
 
@@ -72,14 +72,19 @@ fi
 manifests=$(kubectl kustomize "$here/kustomize/overlays/$environment" | sed "s|image: homing:.*|$image|")
 
 # Server-side, so that no annotation repeats what was applied, a Secret's text among it.
-how=(--server-side --field-manager=deploy.sh --force-conflicts)
+how=(--server-side --field-manager=deploy.sh --force-conflicts --filename -)
 if [[ -n $dry_run ]]; then
-  # Where a namespace is missing the server cannot tell about what goes into it.
   namespaces=$(kube apply --dry-run=client --output name --filename - <<<"$manifests" | grep '^namespace/')
   # shellcheck disable=SC2086 # words
-  if kube get $namespaces >/dev/null 2>&1; then how+=(--dry-run=server); else how=(--dry-run=client); fi
+  if ! kube get $namespaces >/dev/null 2>&1; then dry_run=blind; fi
 fi
-apply() { kube apply "${how[@]}" --filename -; }
+apply() {
+  case $dry_run in
+    '') kube apply "${how[@]}" ;;
+    yes) kube diff "${how[@]}" || [[ $? -eq 1 ]] ;;  # 1: there are differences, and they are printed
+    blind) kube apply --dry-run=client --filename - ;;  # the server tells nothing of namespaces that are not there
+  esac
+}
 
 apply <<<"$manifests"
 
@@ -104,7 +109,10 @@ if [[ -n ${GANDI_API_KEY:-} ]]; then
       --dry-run=client --output yaml |
     apply
 fi
-[[ -z $dry_run ]] || exit 0
+if [[ -n $dry_run ]]; then
+  echo "Nothing else would change, and nothing was changed."
+  exit 0
+fi
 
 if [[ -n $wait ]]; then
   for each in $(kube get deployment,daemonset --all-namespaces --selector app.kubernetes.io/part-of=homing \
