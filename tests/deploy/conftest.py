@@ -28,14 +28,26 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         yield plane
 
 
+NAMESPACES = ("homing", "homing-agent", "life", "life-agent", "metallb-system")
+"""What the modules make."""
+
+
+def await_end(plane: ControlPlane, *namespaces: str) -> None:
+    """Wait until namespaces that are being deleted are gone with all that is in them."""
+
+    def gone() -> bool:
+        items = plane.admin.request("GET", "/api/v1/namespaces")["items"]
+        return not {item["metadata"]["name"] for item in items} & set(namespaces)
+
+    until(gone, 60, f"the end of {namespaces}")
+
+
 @pytest.fixture(scope="module")
 def nothing(fresh: ControlPlane) -> Iterator[None]:
     """A cluster without Homing; what a module makes goes with it, and the next one waits until it has gone."""
-    namespaces = ("homing", "homing-agent", "life", "life-agent", "metallb-system")
-    gone = lambda: not fresh.kubectl("get", "namespace", *namespaces, "--ignore-not-found", "--output=name")  # noqa: E731
-    until(gone, 60, "the end of the namespaces")
+    await_end(fresh, *NAMESPACES)
     yield
     how = ("--ignore-not-found", "--wait=false")
-    fresh.kubectl("delete", *how, "namespace", *namespaces)
+    fresh.kubectl("delete", *how, "namespace", *NAMESPACES)
     rights = "clusterrole,clusterrolebinding,role,rolebinding"
     fresh.kubectl("delete", *how, rights, "--all-namespaces", "--selector=app.kubernetes.io/part-of=homing")

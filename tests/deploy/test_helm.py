@@ -12,8 +12,8 @@ import yaml
 from homing.kube.crd import DEFINITIONS, to_yaml
 from tests.cluster.control_plane import ControlPlane
 from tests.deploy.chart import Said, helm
+from tests.deploy.conftest import await_end
 from tests.deploy.manifests import CHART
-from tests.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("nothing")]
 
@@ -96,10 +96,10 @@ def test_a_release_is_installed_upgraded_and_removed(fresh: ControlPlane, tmp_pa
     fresh.kubectl("apply", *how, stdin=manifest)
     assert fresh.kubectl("diff", *how, stdin=manifest) == ""
 
-    release.done("rollback")
     release.done("uninstall")
     left = {f"CustomResourceDefinition <none> {name}" for name in KINDS} | {"Domain web kept"}
-    until(lambda: there(fresh) - before == left, 60, "the end of all but the kinds")  # namespaces take some seconds
+    await_end(fresh, "life-agent")
+    assert there(fresh) - before == left
     release.done("install", str(CHART))
     release.done("uninstall")
     fresh.kubectl("-n", "web", "delete", "hdom", "kept")
