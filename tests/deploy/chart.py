@@ -26,7 +26,8 @@ SETS: dict[str, tuple[str, ...]] = {
     "development": ("-f", str(CHART / "values-development.yaml")),
     "production": ("-f", str(CHART / "values-production.yaml")),
     "one name at Gandi": (
-        *GANDI, "daemon.updateInterval=600", "service.type=LoadBalancer", "monitoring.enabled=true",
+        *GANDI, "daemon.updateInterval=600", "service.type=LoadBalancer", "service.tokenSecret=homing-page",
+        "monitoring.enabled=true",
         "ingress.enabled=true", "ingress.tls.enabled=true", "ingress.className=nginx",
         "podDisruptionBudget.minAvailable=1", "networkPolicy.enabled=true",
         "networkPolicy.egress[0].ports[0].port=443", "commonLabels.team=network", "imagePullSecrets[0].name=registry",

@@ -180,6 +180,23 @@ def test_one_address_answers_over_udp_and_tcp() -> None:
     assert found["homing-dns-metrics"]["clusterIP"] == "None"
 
 
+def test_the_page_is_where_its_leader_looks_for_the_way() -> None:
+    """Service homing-page selects no pods, since the leader keeps its EndpointSlice; without it the page is on loopback."""
+
+    def page(*values: str) -> tuple[list[Object], str]:
+        items = objects(render(*values, release="other"))
+        (operator,) = of_kind(items, "Deployment")
+        found = [item for item in of_kind(items, "Service") if item["metadata"]["name"] == "homing-page"]
+        return found, str(operator["spec"]["template"]["spec"]["containers"][0]["env"])
+
+    services, environment = page("service.tokenSecret=page", "service.type=NodePort", "service.nodePort=30080")
+    assert services[0]["spec"] == {"type": "NodePort", "ports": [{"name": "http", "port": 80, "nodePort": 30080}]}
+    assert all(word in environment for word in ("HOMING_WEB'", "POD_IP", "/etc/homing/page/token"))
+    services, environment = page("service.enabled=false")
+    assert services == []
+    assert "HOMING_WEB" not in environment
+
+
 def test_the_values_of_esddns_are_a_configuration_that_the_operator_reads() -> None:
     """global.*, gandi.* and daemon.updateInterval end in ESDDNS's ConfigMap and Secret; the key nowhere else."""
     text = render(*SETS["one name at Gandi"])
