@@ -181,7 +181,7 @@ def test_one_address_answers_over_udp_and_tcp() -> None:
 
 
 def test_the_page_is_where_its_leader_looks_for_the_way() -> None:
-    """Service homing-page selects no pods, since the leader keeps its EndpointSlice; without it the page is on loopback."""
+    """Service homing-page selects no pods: the leader keeps its EndpointSlice. Without it the page is on loopback."""
 
     def page(*values: str) -> tuple[list[Object], str]:
         items = objects(render(*values, release="other"))
