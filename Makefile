@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes bench-page soak screenshots cluster move site reference wheel controlplane clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes bench-page soak screenshots cluster move site reference wheel controlplane manifests clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -109,6 +109,11 @@ wheel: $(DEV) ## the package to install, in dist/
 controlplane: $(DEV) ## build the Kubernetes control plane of the tests from source, once (some minutes, needs Go)
 	@$(BIN)/python -m tests.cluster.programs
 	@$(BIN)/python -m bench.dns.programs
+	@$(BIN)/python -m tests.deploy.programs
+
+manifests: controlplane ## write what the chart and Kustomize hold of kinds, rights, alerts and templates
+	@$(BIN)/homing crds --output deploy/crds
+	@$(BIN)/python -m tests.deploy.manifests
 
 cluster: $(DEV) ## Homing in a Kubernetes on loopback with a stand-in internet, until Ctrl-C; ARGS=--bare for the control plane alone
 	@tests/install-peers etcd knotd dig

@@ -12,7 +12,7 @@ from homing.errors import ConfigError
 from homing.standins.internet import StandInInternet
 from tests.app.running import HOME, MOVED
 from tests.operator.esddns import KEY, accept_stand_ins, give
-from tests.operator.running import DOMAINS, PROVIDERS, SITES, Kube, Process, operator
+from tests.operator.running import DOMAINS, PROVIDERS, SITES, TOKEN, Kube, Process, operator
 from tests.waiting import until
 
 CONFIG_MAPS = "v1/configmaps"
@@ -67,7 +67,7 @@ def test_what_users_have_leads_to_their_record(kube: Kube, world: StandInInterne
 
 @pytest.mark.cluster
 def test_changes_count_without_a_restart(kube: Kube, world: StandInInternet, tmp_path: Path) -> None:
-    """Another record name, another key and a wrong value are noticed at once; the Site of a user stays theirs.
+    """Another record name, key or token and a wrong value are noticed at once; the Site of a user stays theirs.
 
     With the ConfigMap go Provider and Domain; the record stays.
     """
@@ -87,10 +87,14 @@ def test_changes_count_without_a_restart(kube: Kube, world: StandInInternet, tmp
         kube.wait_for(DOMAINS, "esddns", status="False")
         kube.secret("esddns-gandi-credentials", **{"api-key": "rotated"})
         holds(world, "@", str(HOME))
+        kube.secret("esddns-gandi-credentials", **{"api-key": TOKEN})
+        configure(kube, authentication="Bearer", record_name="token")
+        holds(world, "token", str(HOME))
         assert (kube.get(SITES, "default") or {})["spec"]["detect"]["methods"] == ["STUN"]
         kube.delete(CONFIG_MAPS, "esddns-config")
-        until(lambda: not (kube.get(DOMAINS, "esddns") or kube.get(PROVIDERS, "esddns")), 15, "both to be collected")
-        assert world.gandi.values("example.org", "@", "A") == (str(HOME),)
+        # The garbage collector looks for new kinds every 30 s.
+        until(lambda: not (kube.get(DOMAINS, "esddns") or kube.get(PROVIDERS, "esddns")), 60, "both to be collected")
+        assert world.gandi.values("example.org", "token", "A") == (str(HOME),)
 
 
 @pytest.mark.cluster
@@ -112,6 +116,7 @@ def test_what_a_user_wrote_is_not_overwritten(kube: Kube, world: StandInInternet
     [
         ({}, "target-domain"),
         ({"target-domain": "example.org", "record-ttl": "-1"}, "record-ttl"),
+        ({"target-domain": "example.org", "authentication": "Basic"}, "Bearer"),
         ({"target-domain": "example.org", "dns.ini": "nothing"}, "INI"),
         ({"target-domain": "example.org", "dns.ini": '[WANIPState]\nip_check_services = {"svc": ["x"]}'}, "URL"),
         ({"target-domain": "example.org", "dns.ini": "[ESDDNS]\ndaemon_thread_interval = often"}, "whole number"),

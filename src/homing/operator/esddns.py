@@ -53,6 +53,7 @@ class EsddnsConfig:
     ttl: int
     interval: int
     server: str = ""
+    authentication: str = "Apikey"
     detect: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -135,7 +136,7 @@ class Esddns:
         self._read_anew()
 
     async def _keep(self, owner: ConfigMap, config: EsddnsConfig) -> None:
-        gandi = {"authentication": "Apikey", "domain": config.domain}
+        gandi = {"authentication": config.authentication, "domain": config.domain}
         if config.server:
             gandi["server"] = config.server
         secret = {"name": SECRET, "key": SECRET_KEY}

@@ -1,4 +1,7 @@
-"""ESDDNS's ConfigMap ``esddns-config`` read: the keys that its pods took as environment, and its dns.ini (SPEC B6)."""
+"""ESDDNS's ConfigMap ``esddns-config`` read: the keys that its pods took as environment, and its dns.ini (SPEC B6).
+
+One key is Homing's own: ``authentication``, Bearer where the Secret holds a personal access token.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,10 @@ def read_config_map(data: Mapping[str, str]) -> EsddnsConfig:
     ttl = data.get("record-ttl", "").strip() or str(MIN_TTL)
     if not ttl.isascii() or not ttl.isdigit() or len(ttl) > 9:
         raise ConfigError(_key("record-ttl"), f"{ttl[:20]!r} is not a number of seconds", 'write "300"')
+    authentication = data.get("authentication", "").strip() or "Apikey"
+    if authentication not in ("Apikey", "Bearer"):
+        told = f"{authentication[:20]!r} is neither Apikey nor Bearer"
+        raise ConfigError(_key("authentication"), told, "write Bearer for a personal access token")
     ini = Ini(_key("dns.ini"), data.get("dns.ini", ""))
     interval = max(10, ini.number("ESDDNS", "daemon_thread_interval", 300))
     server = base_url(ini)
@@ -36,6 +43,7 @@ def read_config_map(data: Mapping[str, str]) -> EsddnsConfig:
         ttl=max(MIN_TTL, int(ttl)),
         interval=max(MIN_INTERVAL, interval),
         server="" if server == BASE else server,
+        authentication=authentication,
         detect=_site(ini, interval),
     )
 
