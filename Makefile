@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes soak cluster move controlplane image clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes soak cluster move controlplane image e2e clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -95,6 +95,11 @@ move: $(DEV) ## another WAN address for `make cluster`: ARGS=203.0.113.20; witho
 image: $(DEV) ## build Homing's image without a registry, as the tests do; print its name and how to run it
 	@tests/install-peers mmdebstrap buildah podman runc unshare
 	@$(BIN)/python -m tests.image $(ARGS)
+
+e2e: $(DEV) ## Homing's image in a whole cluster: a real node with kubelet and containerd in namespaces, some minutes
+	@tests/install-peers
+	@$(BIN)/python -m tests.cluster.programs node
+	@HOMING_E2E=1 $(BIN)/pytest tests/node $(ARGS)
 
 clean: ## forget the environment and the state of `make run` and `make cluster`
 	@rm -rf $(VENV) .run .cluster .coverage*

@@ -46,6 +46,10 @@ _BASES = {
 }
 _SUITE = "bookworm"
 
+_PAUSE = """["/usr/bin/python3", "-IS", "-c", "import signal as s; s.pthread_sigmask(s.SIG_BLOCK, [2, 15]); \
+s.sigwait([2, 15])"]"""
+"""The entry point of the image for pods' namespaces. Signals are blocked, since a PID 1 ignores them otherwise."""
+
 _KEEP = 4
 """Images that the cache keeps, the newest; older ones go when another is built."""
 
@@ -118,6 +122,20 @@ def build(*, fresh: bool = False) -> Image:
         return image
 
 
+def build_pause() -> Image:
+    """An image whose container waits for its end: what holds the namespaces of a pod. Raises like ``build``."""
+    build()
+    base = _base_name("run")
+    key = hashlib.sha256(f"{base} {_PAUSE}".encode()).hexdigest()[:12]
+    image = Image(f"localhost/pause:{key}", folder() / f"pause-{key}.tar")
+    with locked(folder() / ".lock"), TemporaryDirectory(dir=folder()) as made:
+        if not image.archive.exists():
+            Path(made, "Dockerfile").write_text(f"FROM {base}\nUSER 65532\nENTRYPOINT {_PAUSE}\n")
+            _buildah("bud", "--isolation=chroot", "--quiet", "--pull-never", f"--tag={image.name}", made)
+            _archive(image, made)
+    return image
+
+
 def _image() -> Image:
     digest = hashlib.sha256(repr([_BASES, _SUITE]).encode())
     for path in _files():
@@ -158,9 +176,13 @@ def _build(image: Image) -> None:
         about = [f"--build-arg=VERSION={__version__}", f"--build-arg=REVISION={_revision()}"]
         flags = ["--isolation=chroot", "--layers", "--pull-never", *secrets, *bases, *about]
         _buildah("bud", *flags, f"--tag={image.name}", f"--file={ROOT / 'deploy/docker/Dockerfile'}", str(ROOT))
-        archive = f"{made}/image.tar"
-        _buildah("push", "--quiet", image.name, f"docker-archive:{archive}:{image.name}")
-        Path(archive).replace(image.archive)
+        _archive(image, made)
+
+
+def _archive(image: Image, made: str) -> None:
+    archive = f"{made}/image.tar"
+    _buildah("push", "--quiet", image.name, f"docker-archive:{archive}:{image.name}")
+    Path(archive).replace(image.archive)
 
 
 def _registry() -> Iterator[str]:
