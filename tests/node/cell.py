@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -51,8 +51,8 @@ echo held
 trap '' CHLD
 exec cat
 """
-"""Of the first process: fixed paths of containerd, CNI and kubelet are not those of the machine, no name is looked up, a
-veth carries the node's address (not every kernel has dummy devices) and leads nowhere. The dead are the kernel's."""
+"""Of the first process: fixed paths of containerd, CNI and kubelet are not those of the machine, no name is looked up,
+a veth carries the node's address (not every kernel has dummy devices) and leads nowhere. The dead are the kernel's."""
 
 
 class Cell:
@@ -112,6 +112,14 @@ class Cell:
         )
         assert not check or done.returncode == 0, f"{' '.join(words)[:300]}: {(done.stderr or done.stdout)[-2000:]}"
         return done
+
+    def pods(self) -> Iterator[dict[str, str]]:
+        """What the kernel says of each process in a pod: its status file."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if f"/{CGROUP}/" in (folder / "cgroup").read_text():
+                    lines = (folder / "status").read_text().splitlines()
+                    yield {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def obstacle(needed: Sequence[str]) -> str:

@@ -1,8 +1,21 @@
-"""What is applied to the node: the parts of Homing as Deployments and a DaemonSet, with the roles of ``deploy/rbac``."""
+"""What is applied to the node: the parts of Homing as Deployments and a DaemonSet, with the roles of deploy/rbac."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+import yaml
+
+from homing.kube.crd import DEFINITIONS, to_yaml
+from tests.image.builder import ROOT
+from tests.node.internet import Internet
+
+NAMESPACE, AGENTS = "homing", "homing-agent"
+"""Of operator and DNS server, at Pod Security level restricted; of the agents, which need the host network."""
+
+ZONES = "homing-dns"
+"""The Service that answers for kind Zone."""
 
 RESTRICTED: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
@@ -12,3 +25,157 @@ RESTRICTED: dict[str, Any] = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 """The security context of every container."""
+
+
+def kinds() -> Iterator[dict[str, Any]]:
+    """The kinds of Homing."""
+    yield from yaml.safe_load_all(to_yaml(DEFINITIONS))
+
+
+def parts(image: str, internet: Internet) -> Iterator[dict[str, Any]]:
+    """Namespaces, roles, and all that runs."""
+    yield _namespace(NAMESPACE, "restricted")
+    yield _namespace(AGENTS, "privileged")
+    for name in ("operator", "dns", "agent"):
+        for found in yaml.safe_load_all((ROOT / f"deploy/rbac/{name}.yaml").read_text()):
+            yield _of_agents(found) if name == "agent" else found
+    yield from _reads_the_key_of_a_zone()
+    yield {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "authority", "namespace": NAMESPACE},
+        "data": {"ca.pem": internet.authority},
+    }
+    operator = ["operator", *internet.operator_flags]
+    dns = ["dns", "--kubernetes", "--port=5353", "--workers=1", "--web=:8080"]
+    yield _trusting(_workload("Deployment", "homing-operator", image, operator, replicas=2))
+    yield _workload(
+        "DaemonSet", "homing-agent", image, ["agent", f"--namespace={NAMESPACE}", "--listen=:9808"], port=9808
+    )
+    # What still comes to an ending pod is answered: Services take some time to learn of its end.
+    yield _workload("Deployment", ZONES, image, dns, replicas=2, linger=5)
+    yield _service(ZONES, NAMESPACE, {"app": ZONES}, {"dns": 53, "dns-tcp": 53}, 5353)
+
+
+def workload(name: str, namespace: str, image: str) -> Iterator[dict[str, Any]]:
+    """Something that a user runs, with a Service that asks for a name."""
+    yield _namespace(namespace, "restricted")
+    made = _workload("Deployment", name, image, ["up", "--web=:8080"], replicas=1, namespace=namespace)
+    del made["spec"]["template"]["spec"]["serviceAccountName"]
+    yield made
+    yield {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace, "annotations": {"k8s.pootis.network/dns": "true"}},
+        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
+    }
+
+
+def _trusting(made: dict[str, Any]) -> dict[str, Any]:
+    """It trusts the stand-ins: their URLs are https, as a password is sent there."""
+    pod = made["spec"]["template"]["spec"]
+    pod["volumes"].append({"name": "authority", "configMap": {"name": "authority"}})
+    pod["containers"][0]["volumeMounts"].append({"name": "authority", "mountPath": "/authority"})
+    pod["containers"][0]["env"].append({"name": "SSL_CERT_FILE", "value": "/authority/ca.pem"})
+    return made
+
+
+def _reads_the_key_of_a_zone() -> Iterator[dict[str, Any]]:
+    """deploy/rbac/dns.yaml says that each Secret with a TSIG key wants such a Role; it is that of the examples."""
+    metadata = {"name": "homing-dns", "namespace": "default"}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["example-com-secondary"]}
+    api = "rbac.authorization.k8s.io"
+    account = {"kind": "ServiceAccount", "name": "homing-dns", "namespace": NAMESPACE}
+    role = {"apiGroup": api, "kind": "Role", "name": "homing-dns"}
+    yield {
+        "apiVersion": f"{api}/v1",
+        "kind": "Role",
+        "metadata": metadata,
+        "rules": [{**rule, "verbs": ["list", "watch"]}],
+    }
+    yield {
+        "apiVersion": f"{api}/v1",
+        "kind": "RoleBinding",
+        "metadata": metadata,
+        "roleRef": role,
+        "subjects": [account],
+    }
+
+
+def _namespace(name: str, level: str) -> dict[str, Any]:
+    labels = {"pod-security.kubernetes.io/enforce": level}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def _of_agents(found: dict[str, Any]) -> dict[str, Any]:
+    """The agents' account is in a namespace of its own; their Lease is where the operator's is."""
+    if found["kind"] == "ServiceAccount":
+        found["metadata"]["namespace"] = AGENTS
+    for subject in found.get("subjects", ()):
+        subject["namespace"] = AGENTS
+    return dict(found)
+
+
+def _workload(
+    kind: str,
+    name: str,
+    image: str,
+    words: list[str],
+    *,
+    replicas: int = 0,
+    port: int = 8080,
+    namespace: str = "",
+    linger: int = 0,
+) -> dict[str, Any]:
+    fields = {
+        "POD_NAME": "metadata.name",
+        "POD_NAMESPACE": "metadata.namespace",
+        "POD_IP": "status.podIP",
+        "NODE_NAME": "spec.nodeName",
+    }
+    container: dict[str, Any] = {
+        "name": "homing",
+        "image": image,
+        "imagePullPolicy": "Never",
+        "args": words,
+        "env": [{"name": key, "valueFrom": {"fieldRef": {"fieldPath": path}}} for key, path in fields.items()],
+        "securityContext": RESTRICTED,
+        "readinessProbe": {"httpGet": {"port": port, "path": "/readyz"}, "periodSeconds": 1, "timeoutSeconds": 5},
+        # The first answer may take long where many pods start at once; later a pod that hangs is found soon.
+        "startupProbe": {"httpGet": {"port": port, "path": "/livez"}, "periodSeconds": 1, "failureThreshold": 120},
+        "livenessProbe": {"httpGet": {"port": port, "path": "/livez"}, "periodSeconds": 5, "timeoutSeconds": 5},
+        "volumeMounts": [{"name": "state", "mountPath": "/var/lib/homing"}],
+    }
+    if linger:
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": linger}}}
+    pod: dict[str, Any] = {
+        "serviceAccountName": name,
+        "securityContext": {"fsGroup": 65532},
+        "containers": [container],
+        "volumes": [{"name": "state", "emptyDir": {}}],
+    }
+    spec: dict[str, Any] = {
+        "selector": {"matchLabels": {"app": name}},
+        "template": {"metadata": {"labels": {"app": name}}, "spec": pod},
+    }
+    if kind == "DaemonSet":
+        namespace = AGENTS
+        pod |= {"hostNetwork": True, "tolerations": [{"operator": "Exists"}]}
+    else:
+        spec["replicas"] = replicas
+    metadata = {"name": name, "namespace": namespace or NAMESPACE}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _service(name: str, namespace: str, selector: dict[str, str], ports: dict[str, int], target: int) -> dict[str, Any]:
+    listed = [
+        {"name": each, "port": port, "targetPort": target, "protocol": "TCP" if each.endswith("-tcp") else "UDP"}
+        for each, port in ports.items()
+    ]
+    metadata = {"name": name, "namespace": namespace}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"selector": selector, "ports": listed},
+    }

@@ -125,22 +125,20 @@ class Node:
         self._until("containerd", containerd, self._containerd.exists)
         self.load(self._pause[0])
         self._until("the API server", apiserver, self._is_ready)
-        self._run(
-            program("kube-controller-manager"), f"--kubeconfig={self._kubeconfig('controllers')}", "--leader-elect=false",
-            "--use-service-account-credentials", f"--root-ca-file={self._authority.ca_file}", f"--cert-dir={self.folder}",
-        )  # fmt: skip
-        self._run(
-            program("kube-scheduler"), f"--kubeconfig={self._kubeconfig('scheduler')}", "--leader-elect=false",
-            f"--cert-dir={self.folder}",
-        )  # fmt: skip
+        pki = f"--cert-dir={self.folder}"
+        alone = "--leader-elect=false"
+        for name, user, *flags in (
+            ("kube-controller-manager", "controllers", alone, pki, "--use-service-account-credentials",
+             f"--root-ca-file={self._authority.ca_file}"),
+            ("kube-scheduler", "scheduler", alone, pki),
+            ("kube-proxy", "proxy", f"--hostname-override={NAME}", "--proxy-mode=iptables", f"--cluster-cidr={PODS}",
+             "--conntrack-max-per-core=0"),
+        ):  # fmt: skip
+            self._run(program(name), f"--kubeconfig={self._kubeconfig(user)}", *flags)
         kubelet = self._run(
             program("kubelet"), f"--config={self._kubelet_config()}", f"--kubeconfig={self._kubeconfig('kubelet')}",
             f"--hostname-override={NAME}", f"--node-ip={ADDRESS}", f"--root-dir={self.folder / 'kubelet'}",
             f"--cert-dir={self.folder / 'kubelet-pki'}",
-        )  # fmt: skip
-        self._run(
-            program("kube-proxy"), f"--kubeconfig={self._kubeconfig('proxy')}", f"--hostname-override={NAME}",
-            "--proxy-mode=iptables", f"--cluster-cidr={PODS}", "--conntrack-max-per-core=0",
         )  # fmt: skip
         self._until("the node", kubelet, self._node_is_ready)
 
