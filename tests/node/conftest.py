@@ -10,7 +10,11 @@ import pytest
 from tests.cluster.programs import NODE_PROGRAMS, PROGRAMS, missing
 from tests.image import builder
 from tests.node.cell import obstacle
+from tests.node.install import install
+from tests.node.internet import Internet
+from tests.node.manifests import NAMESPACE, ZONES
 from tests.node.node import NEEDED, Node
+from tests.node.world import AGENT, DNS, OPERATOR, World
 
 
 @pytest.fixture(scope="session")
@@ -31,4 +35,18 @@ def node(image: builder.Image, tmp_path_factory: pytest.TempPathFactory) -> Iter
     pause = builder.build_pause()
     with Node(tmp_path_factory.mktemp("node"), (pause.archive, pause.name)) as made:
         made.load(image.archive)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def world(node: Node, image: builder.Image) -> Iterator[World]:
+    """Homing is installed, and the examples are applied."""
+    with Internet(node.cell) as internet:
+        install(node, image, internet)
+        node.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        node.apply(internet.site())
+        service = node.get("service", ZONES, f"--namespace={NAMESPACE}")
+        made = World(node, internet, service["spec"]["clusterIP"])
+        made.settled(OPERATOR, DNS, AGENT)
+        node.apply(*internet.examples())
         yield made

@@ -45,10 +45,8 @@ class Internet:
         assert self._accounts.knot is not None
         self.knot: DnsServer = replace(self._accounts.knot, ipv4=ADDRESS)
         self._stack = ExitStack()
-        authority = Authority(self._folder)
-        self._certificate = authority.issue([ADDRESS])
-        self.authority = authority.ca_file.read_text()
-        """The certificate that its servers are trusted by (PEM)."""
+        self._authority = Authority(self._folder)
+        self._certificate = self._authority.issue([ADDRESS])
         self.operator_flags = [
             f"--strato-server=https://{ADDRESS}:{_STRATO}/nic/update",
             "--strato-cooldown=2",
@@ -115,6 +113,12 @@ class Internet:
         }
         metadata = {"name": "default"}
         return {"apiVersion": "homing.dev/v1alpha1", "kind": "Site", "metadata": metadata, "spec": {"detect": detect}}
+
+    def authority_for(self, namespace: str) -> dict[str, Any]:
+        """A ConfigMap with the certificate that its servers are trusted by: URLs are https, as passwords are sent."""
+        metadata = {"name": "authority", "namespace": namespace}
+        data = {"ca.pem": self._authority.ca_file.read_text()}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
     def examples(self) -> Iterator[dict[str, Any]]:
         """The manifests of ``examples/``, in the namespace default."""

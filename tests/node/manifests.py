@@ -27,6 +27,12 @@ RESTRICTED: dict[str, Any] = {
 """The security context of every container."""
 
 
+def namespace(name: str, level: str) -> dict[str, Any]:
+    """A namespace at a level of Pod Security."""
+    labels = {"pod-security.kubernetes.io/enforce": level}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
 def kinds() -> Iterator[dict[str, Any]]:
     """The kinds of Homing."""
     yield from yaml.safe_load_all(to_yaml(DEFINITIONS))
@@ -34,45 +40,38 @@ def kinds() -> Iterator[dict[str, Any]]:
 
 def parts(image: str, internet: Internet) -> Iterator[dict[str, Any]]:
     """Namespaces, roles, and all that runs."""
-    yield _namespace(NAMESPACE, "restricted")
-    yield _namespace(AGENTS, "privileged")
+    yield namespace(AGENTS, "privileged")
     for name in ("operator", "dns", "agent"):
         for found in yaml.safe_load_all((ROOT / f"deploy/rbac/{name}.yaml").read_text()):
             yield _of_agents(found) if name == "agent" else found
     yield from _reads_the_key_of_a_zone()
-    yield {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "authority", "namespace": NAMESPACE},
-        "data": {"ca.pem": internet.authority},
-    }
     operator = ["operator", *internet.operator_flags]
     dns = ["dns", "--kubernetes", "--port=5353", "--workers=1", "--web=:8080"]
-    yield _trusting(_workload("Deployment", "homing-operator", image, operator, replicas=2))
+    yield trusting(_workload("Deployment", "homing-operator", image, operator, replicas=2))
     yield _workload(
         "DaemonSet", "homing-agent", image, ["agent", f"--namespace={NAMESPACE}", "--listen=:9808"], port=9808
     )
     # What still comes to an ending pod is answered: Services take some time to learn of its end.
     yield _workload("Deployment", ZONES, image, dns, replicas=2, linger=5)
-    yield _service(ZONES, NAMESPACE, {"app": ZONES}, {"dns": 53, "dns-tcp": 53}, 5353)
+    yield _service()
 
 
-def workload(name: str, namespace: str, image: str) -> Iterator[dict[str, Any]]:
+def workload(name: str, space: str, image: str) -> Iterator[dict[str, Any]]:
     """Something that a user runs, with a Service that asks for a name."""
-    yield _namespace(namespace, "restricted")
-    made = _workload("Deployment", name, image, ["up", "--web=:8080"], replicas=1, namespace=namespace)
+    yield namespace(space, "restricted")
+    made = _workload("Deployment", name, image, ["up", "--web=:8080"], replicas=1, space=space)
     del made["spec"]["template"]["spec"]["serviceAccountName"]
     yield made
     yield {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": name, "namespace": namespace, "annotations": {"k8s.pootis.network/dns": "true"}},
-        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
+        "metadata": {"name": name, "namespace": space, "annotations": {"k8s.pootis.network/dns": "true"}},
+        "spec": {"selector": _labels(name), "ports": [{"port": 80, "targetPort": 8080}]},
     }
 
 
-def _trusting(made: dict[str, Any]) -> dict[str, Any]:
-    """It trusts the stand-ins: their URLs are https, as a password is sent there."""
+def trusting(made: dict[str, Any]) -> dict[str, Any]:
+    """Let the operator trust the stand-ins, by the ConfigMap of the authority."""
     pod = made["spec"]["template"]["spec"]
     pod["volumes"].append({"name": "authority", "configMap": {"name": "authority"}})
     pod["containers"][0]["volumeMounts"].append({"name": "authority", "mountPath": "/authority"})
@@ -102,11 +101,6 @@ def _reads_the_key_of_a_zone() -> Iterator[dict[str, Any]]:
     }
 
 
-def _namespace(name: str, level: str) -> dict[str, Any]:
-    labels = {"pod-security.kubernetes.io/enforce": level}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-
-
 def _of_agents(found: dict[str, Any]) -> dict[str, Any]:
     """The agents' account is in a namespace of its own; their Lease is where the operator's is."""
     if found["kind"] == "ServiceAccount":
@@ -124,7 +118,7 @@ def _workload(
     *,
     replicas: int = 0,
     port: int = 8080,
-    namespace: str = "",
+    space: str = NAMESPACE,
     linger: int = 0,
 ) -> dict[str, Any]:
     fields = {
@@ -155,27 +149,25 @@ def _workload(
         "volumes": [{"name": "state", "emptyDir": {}}],
     }
     spec: dict[str, Any] = {
-        "selector": {"matchLabels": {"app": name}},
-        "template": {"metadata": {"labels": {"app": name}}, "spec": pod},
+        "selector": {"matchLabels": _labels(name)},
+        "template": {"metadata": {"labels": _labels(name)}, "spec": pod},
     }
     if kind == "DaemonSet":
-        namespace = AGENTS
+        space = AGENTS
         pod |= {"hostNetwork": True, "tolerations": [{"operator": "Exists"}]}
     else:
         spec["replicas"] = replicas
-    metadata = {"name": name, "namespace": namespace or NAMESPACE}
+    metadata = {"name": name, "namespace": space}
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def _service(name: str, namespace: str, selector: dict[str, str], ports: dict[str, int], target: int) -> dict[str, Any]:
-    listed = [
-        {"name": each, "port": port, "targetPort": target, "protocol": "TCP" if each.endswith("-tcp") else "UDP"}
-        for each, port in ports.items()
-    ]
-    metadata = {"name": name, "namespace": namespace}
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": metadata,
-        "spec": {"selector": selector, "ports": listed},
-    }
+def _service() -> dict[str, Any]:
+    ports = [{"name": kind.lower(), "port": 53, "targetPort": 5353, "protocol": kind} for kind in ("UDP", "TCP")]
+    spec = {"selector": _labels(ZONES), "ports": ports}
+    metadata = {"name": ZONES, "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+def _labels(name: str) -> dict[str, str]:
+    """As the chart's."""
+    return {"app.kubernetes.io/component": name.removeprefix("homing-")}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
+from bench.dns.programs import coredns
 
 from homing.standins.tls import Authority
 from tests.cluster.process import Process
@@ -80,12 +81,12 @@ class Node:
 
     def kubectl(self, *words: str, stdin: str = "", timeout: float = 60.0) -> str:
         """What kubectl prints, as the administrator. Raises AssertionError with what it said."""
-        flags = [f"--kubeconfig={self._kubeconfig('admin')}", f"--cache-dir={self.folder / 'kubectl'}"]
+        flags = [f"--kubeconfig={self.kubeconfig('admin')}", f"--cache-dir={self.folder / 'kubectl'}"]
         return self.cell.run(program("kubectl"), *flags, *words, stdin=stdin, timeout=timeout).stdout
 
     def apply(self, *objects: Any) -> None:
         """``kubectl apply`` of manifests."""
-        self.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(objects))
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(objects))
 
     def get(self, *words: str) -> dict[str, Any]:
         """``kubectl get`` as JSON."""
@@ -103,7 +104,7 @@ class Node:
             where = (f"--namespace={pod['metadata']['namespace']}", pod["metadata"]["name"])
             done = self.cell.run(
                 program("kubectl"),
-                f"--kubeconfig={self._kubeconfig('admin')}",
+                f"--kubeconfig={self.kubeconfig('admin')}",
                 "logs",
                 "--tail=15",
                 *where,
@@ -134,12 +135,13 @@ class Node:
             ("kube-proxy", "proxy", f"--hostname-override={NAME}", "--proxy-mode=iptables", f"--cluster-cidr={PODS}",
              "--conntrack-max-per-core=0"),
         ):  # fmt: skip
-            self._run(program(name), f"--kubeconfig={self._kubeconfig(user)}", *flags)
+            self._run(program(name), f"--kubeconfig={self.kubeconfig(user)}", *flags)
         kubelet = self._run(
-            program("kubelet"), f"--config={self._kubelet_config()}", f"--kubeconfig={self._kubeconfig('kubelet')}",
+            program("kubelet"), f"--config={self._kubelet_config()}", f"--kubeconfig={self.kubeconfig('kubelet')}",
             f"--hostname-override={NAME}", f"--node-ip={ADDRESS}", f"--root-dir={self.folder / 'kubelet'}",
             f"--cert-dir={self.folder / 'kubelet-pki'}",
         )  # fmt: skip
+        self._run(coredns(), f"-conf={self._corefile()}")
         self._until("the node", kubelet, self._node_is_ready)
 
     def _run(self, command: str, *flags: str) -> Process:
@@ -189,7 +191,8 @@ class Node:
             "--feature-gates=WatchList=false",  # refused anyway on an etcd before 3.5
         )
 
-    def _kubeconfig(self, user: str) -> Path:
+    def kubeconfig(self, user: str) -> Path:
+        """A kubeconfig file for one of the users."""
         path = self.folder / f"{user}.kubeconfig"
         if not path.exists():
             cluster = {"server": f"https://{ADDRESS}:{_API}", "certificate-authority": str(self._authority.ca_file)}
@@ -244,6 +247,13 @@ state = "{self.folder / "containerd-state"}"
 """)
         return path
 
+    def _corefile(self) -> Path:
+        """CoreDNS is the cluster's resolver; it knows names of Services and no others."""
+        path = self.folder / "Corefile"
+        names = f"kubernetes cluster.local {{\n    kubeconfig {self.kubeconfig('admin')} node\n  }}"
+        path.write_text(f".:53 {{\n  bind {ADDRESS}\n  {names}\n}}\n")
+        return path
+
     def _kubelet_config(self) -> Path:
         config = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -253,6 +263,8 @@ state = "{self.folder / "containerd-state"}"
             "cgroupRoot": f"/{CGROUP}",
             "containerRuntimeEndpoint": f"unix://{self._containerd}",
             "address": ADDRESS,
+            "clusterDNS": [ADDRESS],
+            "clusterDomain": "cluster.local",
             "podLogsDir": str(self.folder / "pods"),
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
             "authorization": {"mode": "AlwaysAllow"},
