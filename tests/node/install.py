@@ -64,6 +64,7 @@ def _values(image: Image, internet: Internet) -> dict[str, object]:
         "dns": {
             "enabled": True,
             "workers": 1,
+            "extraArgs": ["--linger=20"],  # not ready for as long as three probes take
             "service": {"type": "ClusterIP"},
             "tsigSecrets": [{"namespace": "default", "name": "example-com-secondary"}],
         },

@@ -46,13 +46,13 @@ def parts(image: str, internet: Internet) -> Iterator[dict[str, Any]]:
             yield _of_agents(found) if name == "agent" else found
     yield from _reads_the_key_of_a_zone()
     operator = ["operator", *internet.operator_flags]
-    dns = ["dns", "--kubernetes", "--port=5353", "--workers=1", "--web=:8080"]
+    # What still comes to an ending pod is answered, until kube-proxy has seen that it is not ready any more.
+    dns = ["dns", "--kubernetes", "--port=5353", "--workers=1", "--web=:8080", "--linger=8"]
     yield trusting(_workload("Deployment", "homing-operator", image, operator, replicas=2))
     yield _workload(
         "DaemonSet", "homing-agent", image, ["agent", f"--namespace={NAMESPACE}", "--listen=:9808"], port=9808
     )
-    # What still comes to an ending pod is answered: Services take some time to learn of its end.
-    yield _workload("Deployment", ZONES, image, dns, replicas=2, linger=5)
+    yield _workload("Deployment", ZONES, image, dns, replicas=2)
     yield _service()
 
 
@@ -119,7 +119,6 @@ def _workload(
     replicas: int = 0,
     port: int = 8080,
     space: str = NAMESPACE,
-    linger: int = 0,
 ) -> dict[str, Any]:
     fields = {
         "POD_NAME": "metadata.name",
@@ -140,8 +139,6 @@ def _workload(
         "livenessProbe": {"httpGet": {"port": port, "path": "/livez"}, "periodSeconds": 5, "timeoutSeconds": 5},
         "volumeMounts": [{"name": "state", "mountPath": "/var/lib/homing"}],
     }
-    if linger:
-        container["lifecycle"] = {"preStop": {"sleep": {"seconds": linger}}}
     pod: dict[str, Any] = {
         "serviceAccountName": name,
         "securityContext": {"fsGroup": 65532},

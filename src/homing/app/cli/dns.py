@@ -123,6 +123,10 @@ class _Group(click.Group):
     "--advertise", envvar=["HOMING_ADVERTISE", "POD_IP"], metavar="ADDRESS[:PORT]", default="",
     help="Where other replicas reach this one.  [default: the address towards the API server]",
 )  # fmt: skip
+@click.option(
+    "--linger", envvar="HOMING_LINGER", type=click.FloatRange(0, 600), default=0.0, metavar="SECONDS",
+    help="Still answer for so long after SIGTERM; /readyz says no.  [default: 0]",
+)  # fmt: skip
 @node_zone_options
 @_state_option
 @click.option(
@@ -156,6 +160,7 @@ def dns_command(
     identity: str,
     lease_duration: float | None,
     advertise: str,
+    linger: float,
     nodes: dict[str, Any] | None,
     state: Path | None,
     log_level: str,
@@ -215,6 +220,7 @@ def dns_command(
         (parse_listen(web, "--web", 8053),) if web and web != "off" else (),
         flags_policy(secondaries, transfer, key_files, catalog),
         server_setup("homing dns", nsid, version_bind, id_server, rate_limit, secret),
+        linger,
     )
     beside: list[Beside] = []
     if kubernetes or nodes is not None:
