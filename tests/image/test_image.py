@@ -167,6 +167,13 @@ def test_all_that_is_locked_is_there_for_both_architectures() -> None:
                 assert any(fits.search(wheel) for wheel in wheels), f"{name} for {python} on {machine}"
 
 
+def test_one_version_of_uv_is_named() -> None:
+    """The image is built by the uv of the Makefile."""
+    (there,) = re.findall(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (here,) = re.findall(r"^ARG UV_VERSION=(\S+)$", (ROOT / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
+    assert here == there
+
+
 def _files(archive: tarfile.TarFile) -> Iterator[str]:
     """The names of all files in all layers."""
     for member in archive:

@@ -141,7 +141,7 @@ def obstacle(needed: Sequence[str]) -> str:
     path = os.pathsep.join((search_path(), "/usr/lib/cni"))
     missing = [program for program in needed if shutil.which(program, path=path) is None]
     if missing:
-        return f"a node needs {', '.join(missing)}: run tests/install-peers {' '.join(missing)}"
+        return f"a node needs {', '.join(missing)}: run tests/install-peers node"
     return "" if os.geteuid() == 0 else "a node needs root"
 
 
