@@ -200,14 +200,22 @@ def _revision() -> str:
 
 def _prune() -> None:
     """Forget all images but the newest ones, and what was left of their making."""
-    names = _buildah("images", "--format={{.Name}}:{{.Tag}}", "--filter=reference=localhost/homing").split()
-    old = names[_KEEP:]  # the newest comes first
+    current = {_base_name(base) for base in _BASES}
+    for name in _names("localhost/homing-base"):
+        if name not in current:
+            _forget(name)
+    old = _names("localhost/homing")[_KEEP:]
     for name in old:
         _forget(name)
         with suppress(FileNotFoundError):
             (folder() / f"homing-{name.rpartition('-')[2]}.tar").unlink()
     if old:
         _buildah("rmi", "--prune")
+
+
+def _names(repository: str) -> list[str]:
+    """All images of a repository, the newest first."""
+    return _buildah("images", "--format={{.Name}}:{{.Tag}}", f"--filter=reference={repository}").split()
 
 
 def _exists(name: str) -> bool:
