@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes bench-page soak screenshots cluster move site reference wheel controlplane manifests clean
+.PHONY: help setup run demo test lint types cover bench bench-dns bench-cluster bench-nodes bench-page soak screenshots cluster move site reference wheel controlplane manifests image e2e clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -122,6 +122,17 @@ cluster: $(DEV) ## Homing in a Kubernetes on loopback with a stand-in internet, 
 
 move: $(DEV) ## another WAN address for `make cluster`: ARGS=203.0.113.20; without ARGS, who holds which address now
 	@$(BIN)/python -m tests.cluster.move $(ARGS)
+
+image: $(DEV) ## build Homing's image without a registry, as the tests do; print its name and how to run it
+	@tests/install-peers mmdebstrap buildah podman runc unshare
+	@$(BIN)/python -m tests.image $(ARGS)
+
+e2e: $(DEV) ## Homing's image in a whole cluster: a real node with kubelet and containerd in namespaces, some minutes
+	@tests/install-peers
+	@tests/install-peers node
+	@$(BIN)/python -m tests.cluster.programs node
+	@$(BIN)/python -m bench.dns.programs
+	@HOMING_E2E=1 $(BIN)/pytest tests/node $(ARGS)
 
 clean: ## forget the environment and the state of `make run` and `make cluster`
 	@rm -rf $(VENV) .run .cluster .coverage*

@@ -51,6 +51,9 @@ COMMANDS = (
     "crds",
     "operator",
     "agent",
+    "migrate",
+    "man",
+    "completion",
 )
 
 LIE = IPv4Address("203.0.113.66")

@@ -440,3 +440,19 @@ def test_reading_many_files_is_shown_on_a_terminal(tmp_path: Path) -> None:
     assert done.stdout == b"fine: 600 zones\n"
     assert shown.startswith(b"\rreading zone files: 0 of 600\r")
     assert shown.endswith(b"\r\x1b[K")
+
+
+def test_lingering_it_answers_and_says_that_it_ends(tmp_path: Path, folder: Path) -> None:
+    """After SIGTERM with --linger it answers while /readyz says no, until the time is over or it is told again."""
+    with serve(tmp_path, "--zone-dir", str(folder), "--web", "127.0.0.1:0", "--linger", "60") as server:
+        assert get(f"{server.web}/readyz")[0] == 200
+        server.send(signal.SIGTERM)
+        until(lambda: get(f"{server.web}/readyz")[0] == 503, 10, "/readyz saying no")
+        assert get(f"{server.web}/livez")[0] == 200
+        assert server.values("www.a.test") == {"192.0.2.1"}
+        server.send(signal.SIGTERM)
+        assert server.process.wait(10) == 0
+    with serve(tmp_path, "--zone-dir", str(folder), "--linger", "0.2") as server:
+        server.send(signal.SIGTERM)
+        assert server.process.wait(10) == 0
+        assert "ending, still answering" in server.log

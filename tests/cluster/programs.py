@@ -1,6 +1,6 @@
 """The programs of the control plane: where they are, which are missing, and how they are built from source, once.
 
-``make controlplane`` runs this.
+``make controlplane`` runs this; with ``node`` behind it, it builds what a node that runs pods needs too (``make e2e``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,9 @@ KWOK = "v0.8.0"
 """The kwok that keeps nodes alive which have no machine."""
 
 PROGRAMS = (*KUBERNETES_PROGRAMS, "kwok")
+
+NODE_PROGRAMS = ("kube-scheduler", "kubelet", "kube-proxy")
+"""What a node that runs pods needs beside these (tests/node)."""
 
 _QUIET_PERIOD = 15.0
 """Seconds between two signs of life while a program is built and no terminal is there to show a clock on."""
@@ -57,10 +60,10 @@ def directory() -> Path:
     return Path(cache) / "homing" / f"controlplane-{kubernetes_version()}-kwok-{KWOK}"
 
 
-def missing() -> list[str]:
+def missing(wanted: Iterable[str] = PROGRAMS) -> list[str]:
     """Names of the programs to be built that are not there."""
     folder = directory()
-    return [name for name in PROGRAMS if not os.access(folder / name, os.X_OK)]
+    return [name for name in wanted if not os.access(folder / name, os.X_OK)]
 
 
 def program(name: str) -> str:
@@ -80,13 +83,13 @@ def program(name: str) -> str:
     raise ProgramsMissing(f"there is no {name} in {directory()}: run make controlplane")
 
 
-def build() -> None:
+def build(wanted: Collection[str] = PROGRAMS) -> None:
     """Build what is missing; silent when all is there. Two that build at once do not collide: one waits.
 
     Raises:
         ProgramsMissing: $KUBEBUILDER_ASSETS lacks a program, there is no Go, or a build failed.
     """
-    absent = missing()
+    absent = missing(wanted)
     if not absent:
         return
     if os.environ.get("KUBEBUILDER_ASSETS"):
@@ -101,10 +104,10 @@ def build() -> None:
         )
     folder = directory()
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / ".lock"):
-        absent = missing()
+    with locked(folder / ".lock"):
+        absent = missing(wanted)
         if absent:
-            _say(f"Building a Kubernetes {kubernetes_version()} control plane for the tests into {folder}, once ...")
+            say(f"Building a Kubernetes {kubernetes_version()} control plane for the tests into {folder}, once ...")
         for number, name in enumerate(absent, 1):
             _build_one(go, name, folder, f"  {number} of {len(absent)}: {name}")
 
@@ -119,7 +122,7 @@ def _build_one(go: str, name: str, folder: Path, title: str) -> None:
         else:
             flags = ["-trimpath", "-buildvcs=false", "-ldflags", _version_flags(kubernetes_version())]
             command = [go, "build", *flags, "-o", f"{made}/{name}", f"k8s.io/kubernetes/cmd/{name}"]
-        with _clock(title):
+        with clock(title):
             done = subprocess.run(command, cwd=MODULE, env=environment, stdout=log, stderr=log, check=False)
         if done.returncode:
             log.seek(0)
@@ -135,19 +138,19 @@ def _version_flags(version: str) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Be the only one that holds the lock file. The kernel lets go of it when the process ends, however that is."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _say("Waiting for another build of the control plane ...")
+            say("Waiting for another build of the control plane ...")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def _clock(title: str) -> Iterator[None]:
+def clock(title: str) -> Iterator[None]:
     """Show that something goes on and for how long: every second on a terminal, else now and then a line."""
     ended = threading.Event()
     terminal = sys.stderr.isatty()
@@ -158,7 +161,7 @@ def _clock(title: str) -> Iterator[None]:
 
     def show() -> None:
         while not ended.wait(1.0 if terminal else _QUIET_PERIOD):
-            _say(line(), end="\r" if terminal else "\n")
+            say(line(), end="\r" if terminal else "\n")
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
@@ -167,17 +170,17 @@ def _clock(title: str) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        _say(line())
+        say(line())
 
 
-def _say(text: str, end: str = "\n") -> None:
+def say(text: str, end: str = "\n") -> None:
     sys.stderr.write(text + end)
     sys.stderr.flush()
 
 
 if __name__ == "__main__":
     try:
-        build()
+        build((*PROGRAMS, *NODE_PROGRAMS) if "node" in sys.argv[1:] else PROGRAMS)
     except ProgramsMissing as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

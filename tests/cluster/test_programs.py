@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.programs import PROGRAMS
+from tests.cluster.programs import NODE_PROGRAMS, PROGRAMS
 
 _GO = """#!/bin/sh
 # Go as a build sees it: it takes a while, and writes its output piece by piece.
@@ -43,15 +43,15 @@ class Builder:
         self.environment = {**os.environ, **given}
         self.environment.pop("KUBEBUILDER_ASSETS", None)
 
-    def start(self, **more: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
         """Start a build."""
-        command = [sys.executable, "-m", "tests.cluster.programs"]
+        command = [sys.executable, "-m", "tests.cluster.programs", *words]
         environment = {**self.environment, **more}
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def run(self, **more: str) -> tuple[int, str]:
+    def run(self, *words: str, **more: str) -> tuple[int, str]:
         """Run a build; its exit status and what it says."""
-        process = self.start(**more)
+        process = self.start(*words, **more)
         said, _ = process.communicate(timeout=30)
         return process.returncode, said
 
@@ -103,3 +103,12 @@ def test_given_programs_are_used_and_none_built(builder: Builder, tmp_path: Path
     assert builder.run(KUBEBUILDER_ASSETS=str(given)) == (0, "")
     assert not builder.built
     assert not builder.log.exists()
+
+
+def test_a_node_takes_more_programs(builder: Builder) -> None:
+    """What a node needs is built when it is asked for, beside what is there."""
+    assert builder.run()[0] == 0
+    status, said = builder.run("node")
+    assert status == 0, said
+    assert "3 of 3: kube-proxy" in said
+    assert set(builder.built) == {*PROGRAMS, *NODE_PROGRAMS}

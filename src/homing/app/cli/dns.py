@@ -127,6 +127,10 @@ class _Group(click.Group):
     "--node-name", envvar=["HOMING_NODE_NAME", "NODE_NAME"], metavar="NAME", default="",
     help="The node this runs on, whose Site is not checked; - for none.  [default: the host name]",
 )  # fmt: skip
+@click.option(
+    "--linger", envvar="HOMING_LINGER", type=click.FloatRange(0, 600), default=0.0, metavar="SECONDS",
+    help="Still answer for so long after SIGTERM; /readyz says no.  [default: 0]",
+)  # fmt: skip
 @node_zone_options
 @_state_option
 @click.option(
@@ -161,6 +165,7 @@ def dns_command(
     lease_duration: float | None,
     advertise: str,
     node_name: str,
+    linger: float,
     nodes: dict[str, Any] | None,
     state: Path | None,
     log_level: str,
@@ -220,6 +225,7 @@ def dns_command(
         (parse_listen(web, "--web", 8053),) if web and web != "off" else (),
         flags_policy(secondaries, transfer, key_files, catalog),
         server_setup("homing dns", nsid, version_bind, id_server, rate_limit, secret),
+        linger,
     )
     beside: list[Beside] = []
     if kubernetes or nodes is not None:

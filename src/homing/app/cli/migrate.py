@@ -37,6 +37,12 @@ def migrate_command() -> None:
 
     Reads the cluster that kubectl uses, or files. What is printed can be given to kubectl apply -f; the steps, the way
     back, and what deserves a look stand at its head. Secrets are never read.
+
+    \b
+    Examples:
+      homing migrate strato > homing.yaml
+      homing migrate esddns dns.ini > homing.toml
+      homing migrate k8s-node-dns deployment.yaml
     """
 
 

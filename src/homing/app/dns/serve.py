@@ -63,6 +63,8 @@ class Options:
     web: tuple[tuple[str, int], ...] = ()
     follow: ReadPolicy = TransferPolicy
     setup: Setup = field(default_factory=Setup)
+    linger: float = 0.0
+    """Seconds to go on answering after SIGTERM, while ``/readyz`` says that it ends."""
 
 
 class Beside(Protocol):
@@ -112,6 +114,7 @@ class FileServer:
         self._clock = clock or SystemClock()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
+        self._lingers = False
         self._files = ZoneFiles(options.files, options.directories)
         self._errors: tuple[ConfigError, ...] = ()
         self._changes: tuple[ChangeView, ...] = ()
@@ -308,7 +311,7 @@ class FileServer:
                 )
                 page = WebServer(
                     self.view,
-                    ready=self._beside.problem if self._beside is not None else lambda: None,
+                    ready=self._problem,
                     healthy=self._beside.stuck if self._beside is not None else lambda: None,
                     live=self._beside.is_live if self._beside is not None else lambda: True,
                     metrics=metrics,
@@ -324,6 +327,11 @@ class FileServer:
 
     def _answered(self) -> int:
         return self.stats.queries.total()
+
+    def _problem(self) -> str | None:
+        if self._lingers:
+            return "ending: still answering"
+        return self._beside.problem() if self._beside is not None else None
 
     def figures(self) -> DnsFigures:
         """What was counted until now."""
@@ -357,10 +365,19 @@ class FileServer:
 
     def _handle_signals(self, stack: contextlib.AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()
-        reactions = ((signal.SIGTERM, self._stop), (signal.SIGINT, self._stop), (signal.SIGHUP, self._reload))
-        for number, event in reactions:
-            loop.add_signal_handler(number, event.set)
+        reactions = ((signal.SIGTERM, self._end), (signal.SIGINT, self._stop.set), (signal.SIGHUP, self._reload.set))
+        for number, react in reactions:
+            loop.add_signal_handler(number, react)
             stack.callback(loop.remove_signal_handler, number)
+
+    def _end(self) -> None:
+        """Stop, at once or after a time in which whoever sends queries here learns to send them elsewhere."""
+        if self._lingers or not self._options.linger or self._server is None:
+            self._stop.set()
+            return
+        self._lingers = True
+        log.info("ending, still answering", seconds=self._options.linger)
+        asyncio.get_running_loop().call_later(self._options.linger, self._stop.set)
 
 
 def _without(found: Found, origin: Name, why: str, remedy: str) -> Found:

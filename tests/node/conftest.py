@@ -1,0 +1,52 @@
+"""One node for all tests of this folder, with Homing's image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.programs import NODE_PROGRAMS, PROGRAMS, missing
+from tests.image import builder
+from tests.node.cell import obstacle
+from tests.node.install import install
+from tests.node.internet import Internet
+from tests.node.manifests import NAMESPACE, ZONES
+from tests.node.node import NEEDED, Node
+from tests.node.world import AGENT, DNS, OPERATOR, World
+
+
+@pytest.fixture(scope="session")
+def image() -> builder.Image:
+    """The image of the sources as they are; the tests are skipped where it or a node cannot be had."""
+    if not os.environ.get("HOMING_E2E"):
+        pytest.skip("a whole cluster takes some minutes: make e2e")
+    absent = missing((*PROGRAMS, *NODE_PROGRAMS))
+    hindrance = builder.obstacle() or obstacle(NEEDED) or (f"no {', '.join(absent)}: run make e2e" if absent else "")
+    if hindrance:
+        pytest.skip(hindrance)
+    return builder.build()
+
+
+@pytest.fixture(scope="session")
+def node(image: builder.Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """The node, which has the image."""
+    pause = builder.build_pause()
+    with Node(tmp_path_factory.mktemp("node"), (pause.archive, pause.name)) as made:
+        made.load(image.archive)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def world(node: Node, image: builder.Image) -> Iterator[World]:
+    """Homing is installed, and the examples are applied."""
+    with Internet(node.cell) as internet:
+        install(node, image, internet)
+        node.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        node.apply(internet.site())
+        service = node.get("service", ZONES, f"--namespace={NAMESPACE}")
+        made = World(node, internet, service["spec"]["clusterIP"])
+        made.settled(OPERATOR, DNS, AGENT)
+        node.apply(*internet.examples())
+        yield made
