@@ -85,7 +85,7 @@ def render(*values: str, release: str = "homing", namespace: str = "homing") -> 
 
 def objects(text: str) -> list[Object]:
     """The objects of a text."""
-    return [item for item in yaml.safe_load_all(text) if item]
+    return [item for item in yaml.load_all(text, Loader=yaml.CSafeLoader) if item]  # ten times as fast
 
 
 def of_kind(items: list[Object], *kinds: str) -> Iterator[Object]:

@@ -56,7 +56,7 @@ def rendered(values: list[str]) -> list[Object]:
     flags = [f"--set={value}" for value in values]
     command = [str(found("helm")), "template", "homing", str(CHART), "--namespace=homing", "--skip-tests", *flags]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return [item for item in yaml.safe_load_all(done.stdout) if item]
+    return [item for item in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if item]
 
 
 def plain(item: Object) -> Object:

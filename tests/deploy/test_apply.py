@@ -33,7 +33,7 @@ def everything(fresh: ControlPlane, nothing: None) -> dict[str, str]:
     sets = {name: [item for item in objects(text) if item["kind"] != "Pod"] for name, text in made.items()}
     fresh.kubectl("create", "namespace", "homing")
     fresh.kubectl("apply", "--server-side", "--filename", str(KUSTOMIZE / "base" / "crds.yaml"))
-    return {name: yaml.safe_dump_all(items) for name, items in sets.items()}
+    return {name: yaml.dump_all(items, Dumper=yaml.CSafeDumper) for name, items in sets.items()}
 
 
 def unique(items: Iterator[Object]) -> list[Object]:
