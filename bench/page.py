@@ -33,6 +33,9 @@ RESULTS = Path(__file__).with_name("results") / "page.json"
 ASKED = 1.05
 """The median ratio at the most."""
 
+SHARE = 0.05
+"""Of a core, at the most."""
+
 SETTLED = 1.5
 """Seconds without a new part after which pages count as open."""
 
@@ -108,17 +111,30 @@ def _dns(home: Path, port: int, zone: Path, web: int) -> list[str]:
     return [*homing(1).command(home, port, zone), "--web", f"127.0.0.1:{web}"]
 
 
-WAYS = {"homing up": _up, "homing dns, 1 worker": _dns}
+def _processor_time(pid: int) -> float:
+    """Seconds that a process has had (schedstat), without its children."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-def measure(name: str, folder: Path, *, pages: int, rounds: int, seconds: float) -> list[float]:
-    """The ratio of each pair of rounds. Raises CannotMeasure."""
+APART = "homing dns, 1 worker"
+"""Answers in another process than the one that serves the page, so that the page's own cost can be told."""
+
+WAYS = {"homing up": _up, APART: _dns}
+
+
+def measure(name: str, folder: Path, *, pages: int, rounds: int, seconds: float) -> tuple[list[float], list[float]]:
+    """The ratio of each pair of rounds, and the share of a core that the pages took of the process that serves them.
+
+    Raises CannotMeasure.
+    """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise CannotMeasure("two cores are needed: one for the server, one for the load")
     folder.mkdir()
     program, zone, web = compiled("load", folder), folder / "bench.test.zone", free_port()
     ratios: list[float] = []
+    shares: list[float] = []
     got = 0
     serials = itertools.count(1)
 
@@ -129,19 +145,23 @@ def measure(name: str, folder: Path, *, pages: int, rounds: int, seconds: float)
     server = Server("Homing", lambda home, port, zone: WAYS[name](home, port, zone, web))
     with running(server, folder, zone, cores[0]) as found:
 
-        def cost() -> float:
+        def cost() -> tuple[float, float]:
             change()  # so that there is something to show; with pages and without
             os.kill(found.process.pid, signal.SIGHUP)
+            before, began = _processor_time(found.process.pid), time.monotonic()
             one = run(program, LOAD, found, seconds=seconds, window=WINDOW, cores=(cores[0], cores[1]))
             if one.wrong:
                 raise CannotMeasure(f"wrong answers: {one.why}")
-            return one.microseconds
+            taken = _processor_time(found.process.pid) - before
+            return one.microseconds, taken / (time.monotonic() - began)
 
         cost()
         for _ in range(rounds):
-            without = cost()
+            without, alone = cost()
             with Pages(web, pages) as watching:
-                ratios.append(cost() / without)
+                watched, busy = cost()
+            ratios.append(watched / without)
+            shares.append(busy - alone)
             got += watching.parts
             sys.stderr.write(
                 f"page: {name}: {without:.2f} µs an answer, {ratios[-1]:.3f} times that with {pages} pages, "
@@ -149,7 +169,7 @@ def measure(name: str, folder: Path, *, pages: int, rounds: int, seconds: float)
             )
     if not got:
         raise CannotMeasure("the pages were sent nothing")
-    return ratios
+    return ratios, shares
 
 
 def main() -> int:
@@ -165,7 +185,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="homing-page-") as folder:
             for number, way in enumerate(WAYS):
-                ratios = measure(
+                ratios, shares = measure(
                     way, Path(folder) / str(number), pages=given.pages, rounds=given.rounds, seconds=given.seconds
                 )
                 name = f"processor time an answer with {given.pages} pages, {way}"
@@ -173,6 +193,9 @@ def main() -> int:
                     Number(f"{name}, median of {len(ratios)}", "times", (statistics.median(ratios),), ASKED),
                     Number(name, "times", tuple(ratios)),
                 ]
+                if way == APART:
+                    told = f"processor time of the process that serves {given.pages} pages, more than without"
+                    numbers.append(Number(f"{told}, median", "cores", (statistics.median(shares),), SHARE))
     except CannotMeasure as reason:
         sys.stderr.write(f"page: {reason}\n")
         return 2

@@ -6,6 +6,7 @@ import itertools
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def long_past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A million updates in 90 days, of 200 names, one in 50 failed; 100,000 changes of address, as many events."""
     directory = tmp_path_factory.mktemp("long")
     Store(directory).close()
-    with sqlite3.connect(directory / "homing.db") as db:
+    with closing(sqlite3.connect(directory / "homing.db")) as db, db:
         db.execute("PRAGMA synchronous = OFF")
         count = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?) "
         db.execute(
@@ -146,7 +147,7 @@ def test_no_look_at_the_past_reads_a_whole_table_or_sorts(long_past: Store) -> N
     ]
     queries = [statement(kind, question) for question in questions for kind in Kind]
     queries += [(sql, [1.0] * sql.count("?")) for sql in LOOKS]
-    with sqlite3.connect(long_past.directory / "homing.db") as db:
+    with closing(sqlite3.connect(long_past.directory / "homing.db")) as db:
         for sql, values in queries:
             plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
             assert plan, sql
@@ -157,7 +158,7 @@ def test_a_history_of_before_gets_its_indexes(tmp_path: Path) -> None:
     """A state directory of the version before is taken over with its lines."""
     with Store(tmp_path) as store:
         store.record_update(update(1.0))
-    with sqlite3.connect(tmp_path / "homing.db") as db:
+    with closing(sqlite3.connect(tmp_path / "homing.db")) as db, db:
         for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL").fetchall():
             if name in ("address_history_family", "update_history_name", "update_history_failed",
                         "update_history_name_failed", "event_kind"):  # fmt: skip
