@@ -17,6 +17,7 @@ def test_an_upgrade_and_a_way_back_lose_no_query(world: World) -> None:
         upgraded = {pod["metadata"]["name"] for part in ("dns", "operator") for pod in world.pods(part)}
         helm(world.node, "rollback", "homing", "--wait")
         world.settled(OPERATOR, DNS, AGENT)
+        world.gone(*before, *upgraded)
     assert not before & upgraded
     assert not outcome["lost"], outcome
 
