@@ -127,11 +127,10 @@ image: $(DEV) ## build Homing's image without a registry, as the tests do; print
 	@tests/install-peers mmdebstrap buildah podman runc unshare
 	@$(BIN)/python -m tests.image $(ARGS)
 
-e2e: $(DEV) ## Homing's image in a whole cluster: a real node with kubelet and containerd in namespaces, some minutes
+e2e: $(DEV) controlplane ## Homing's image in a whole cluster: a real node with kubelet and containerd in namespaces, some minutes
 	@tests/install-peers
 	@tests/install-peers node
 	@$(BIN)/python -m tests.cluster.programs node
-	@$(BIN)/python -m bench.dns.programs
 	@HOMING_E2E=1 $(BIN)/pytest tests/node $(ARGS)
 
 clean: ## forget the environment and the state of `make run` and `make cluster`

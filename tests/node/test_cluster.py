@@ -12,7 +12,7 @@ from tests.image.builder import Image
 from tests.node.internet import WAN
 from tests.node.manifests import NAMESPACE, workload
 from tests.node.node import NAME
-from tests.node.world import DNS, OPERATOR, PATIENCE, World
+from tests.node.world import OPERATOR, PATIENCE, World
 from tests.waiting import until
 
 MOVED = "203.0.113.20"
@@ -81,9 +81,11 @@ def test_a_service_follows_its_pod(world: World, image: Image) -> None:
 def test_a_deleted_pod_is_replaced_without_a_lost_query(world: World) -> None:
     """While each pod of the DNS server is deleted in turn and replaced, every query over UDP and TCP is answered."""
     with world.queries("home.example.com") as outcome:
-        for pod in world.pods("dns"):
-            world.node.kubectl("delete", "pod", pod["metadata"]["name"], f"--namespace={NAMESPACE}", "--wait=false")
-            world.settled(DNS)
+        old = [pod["metadata"]["name"] for pod in world.pods("dns")]
+        for name in old:
+            world.node.kubectl("delete", "pod", name, f"--namespace={NAMESPACE}", "--wait=false")
+            world.replaced("dns", {name})
+        world.gone(*old)
     assert not outcome["lost"], outcome
     assert outcome["asked"] > 100
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.node.install import CHART, by_chart, helm, renderer
+from tests.deploy.manifests import CHART
+from tests.node.install import helm, renderer
 from tests.node.world import AGENT, DNS, OPERATOR, World
-
-pytestmark = pytest.mark.skipif(not by_chart(), reason="there is no chart, or no helm: make controlplane")
 
 
 def test_an_upgrade_and_a_way_back_lose_no_query(world: World) -> None:
@@ -20,6 +17,7 @@ def test_an_upgrade_and_a_way_back_lose_no_query(world: World) -> None:
         upgraded = {pod["metadata"]["name"] for part in ("dns", "operator") for pod in world.pods(part)}
         helm(world.node, "rollback", "homing", "--wait")
         world.settled(OPERATOR, DNS, AGENT)
+        world.gone(*before, *upgraded)
     assert not before & upgraded
     assert not outcome["lost"], outcome
 

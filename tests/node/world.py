@@ -14,6 +14,7 @@ from tests.image.builder import ROOT
 from tests.node.internet import Internet
 from tests.node.manifests import AGENTS, NAMESPACE
 from tests.node.node import Node
+from tests.waiting import until
 
 PATIENCE = 60.0
 """Seconds; a pod starts within 3 when the machine is idle."""
@@ -62,6 +63,23 @@ class World:
                 self.node.kubectl(*words, timeout=PATIENCE + 10)
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{self.node.story()}") from None
+
+    def replaced(self, component: str, old: set[str], count: int = 2) -> None:
+        """Wait until a part has so many pods, all ready and none of the old ones."""
+
+        def are_new() -> bool:
+            pods = self.pods(component)
+            ready = all(
+                each["ready"] for pod in pods for each in pod["status"].get("containerStatuses", [{"ready": 0}])
+            )
+            return len(pods) == count and ready and not old & {pod["metadata"]["name"] for pod in pods}
+
+        until(are_new, PATIENCE, f"new pods of {component}")
+
+    def gone(self, *pods: str) -> None:
+        """Wait until pods have ended, those too that linger."""
+        words = ("wait", "--for=delete", f"--namespace={NAMESPACE}", f"--timeout={PATIENCE:g}s")
+        self.node.kubectl(*words, *(f"pod/{name}" for name in pods), timeout=PATIENCE + 10)
 
     @contextmanager
     def queries(self, name: str) -> Iterator[dict[str, Any]]:
