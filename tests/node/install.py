@@ -48,7 +48,6 @@ def _values(image: Image, internet: Internet) -> dict[str, Any]:
         "dns": {
             "enabled": True,
             "workers": 1,
-            "extraArgs": ["--linger=20"],  # not ready for as long as three probes take
             "service": {"type": "ClusterIP"},
             "tsigSecrets": [{"namespace": "default", "name": "example-com-secondary"}],
         },

@@ -52,6 +52,7 @@ spec:
             - --port={{ $port }}
             - --web=[$(POD_IP)]:8053
             - --workers={{ $values.workers }}
+            - --linger=10  # it answers until the Service has taken it out, longer than readiness takes to fail
             - --log-level={{ $values.logLevel }}
             - --log-format={{ $values.logFormat }}
             {{- with $values.extraArgs }}
@@ -81,11 +82,7 @@ spec:
             - name: replicas
               containerPort: 8054
             {{- end }}
-          {{- include "homing.probes" (dict "get" "{path: /healthz, port: metrics}" "ready" "{path: /readyz, port: metrics}") | nindent 10 }}
-          lifecycle:
-            preStop:
-              sleep:
-                seconds: 5  # it answers until the Service has taken it out
+          {{- include "homing.probes" (dict "get" "{path: /healthz, port: metrics}" "ready" "{path: /readyz, port: metrics}" "often" true) | nindent 10 }}
           resources:
             {{- toYaml $values.resources | nindent 12 }}
           securityContext:

@@ -136,13 +136,22 @@ capabilities:
 {{- end -}}
 
 {{- define "homing.probes" -}}
+startupProbe:
+  httpGet: {{ .get }}
+  periodSeconds: 2
+  failureThreshold: 60
 livenessProbe:
   httpGet: {{ .get }}
   periodSeconds: 10
   failureThreshold: 6
 readinessProbe:
   httpGet: {{ .ready }}
+  {{- if .often }}
+  periodSeconds: 2
+  failureThreshold: 2
+  {{- else }}
   periodSeconds: 5
+  {{- end }}
 {{- end -}}
 
 {{- define "homing.nodeDNSProblem" -}}
