@@ -301,7 +301,7 @@ def test_a_state_directory_has_one_daemon(world: StandInInternet, tmp_path: Path
         assert (plan.returncode, plan.stdout.strip()) == (0, "Nothing to change: every name holds what it should.")
         status = house.run("status")
         assert status.returncode == 0
-        assert re.search(rf"^{re.escape(WWW)} +in-sync +{HOME} ", status.stdout, re.MULTILINE), status.stdout
+        assert re.search(rf"^{re.escape(WWW)} +{HOME} +in-sync ", status.stdout, re.MULTILINE), status.stdout
         history = house.run("history")
         assert f"WAN IPv4  none -> {HOME}" in history.stdout
         assert f"{GANDI} @ gandi  A none -> {HOME}" in history.stdout

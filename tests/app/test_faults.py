@@ -352,7 +352,7 @@ def test_a_full_disk_stops_no_name(world: StandInInternet, tmp_path: Path) -> No
         shutil.copytree(seen, tmp_path / "kept", ignore=shutil.ignore_patterns("lock", "*.sock"))
     status = run("status", "--state", str(tmp_path / "kept"), home=tmp_path)
     assert status.returncode == 0
-    assert re.search(rf"^{re.escape(WWW)} +in-sync +{HOME} ", status.stdout, re.MULTILINE), status.stdout
+    assert re.search(rf"^{re.escape(WWW)} +{HOME} +in-sync ", status.stdout, re.MULTILINE), status.stdout
     assert "trouble" not in status.stdout
 
 

@@ -65,7 +65,7 @@ OPERATOR = Part(
     "deploy/rbac/operator.yaml",
     "homing-operator",
     (
-        *_all(_LOOK, "sites.homing.dev", "clusterproviders.homing.dev", "nodes"),
+        *_all(_LOOK, "sites.homing.dev", "clusterproviders.homing.dev", "zones.homing.dev", "nodes"),
         *_all(("create", "patch"), "sites.homing.dev", name="default"),
         *_all(("patch",), "sites.homing.dev/status", name="default"),
         *_all(("patch",), "clusterproviders.homing.dev/status", "providers.homing.dev/status"),
@@ -77,6 +77,7 @@ OPERATOR = Part(
         *_all(("get", "create", "update"), "leases.coordination.k8s.io", name="homing-operator", home=True),
         *_all(_LOOK, "leases.coordination.k8s.io", name="homing-site-default", home=True),
         *_all(("create", "patch"), "configmaps", name="esddns-wan-ip", home=True),
+        *_all(("create", "patch"), "endpointslices.discovery.k8s.io", name="homing-page", home=True),
         *_all(_LOOK, "configmaps", name="esddns-config", home=True),
         *_all(("create",), "domains.homing.dev", name="esddns", home=True),
         *_all(("create", "patch"), "providers.homing.dev", name="esddns", home=True),
