@@ -370,23 +370,23 @@ def test_knot_follows_through_twenty_leaders(house: House, tmp_path: Path) -> No
         with Changing(house) as changing, Asking(peer.port) as asking:
             for number in range(CHANGES):
                 known = changing.made
-                until(lambda known=known: changing.made > known + 3, 10, "changes")  # type: ignore[misc]
-                lead = until(lambda: leader(house), 10, "a leader")
+                until(lambda known=known: changing.made > known + 3, 30, "changes")  # type: ignore[misc]
+                lead = until(lambda: leader(house), 30, "a leader")
                 others = [server for name, server in running.items() if name != lead]
-                until(lambda others=others: any(map(follows, others)), 30, "a replica that follows")  # type: ignore[misc]
+                until(lambda others=others: any(map(follows, others)), 60, "a replica that follows")  # type: ignore[misc]
                 fault = "freeze" if number % 10 == 4 else "kill" if number % 10 == 9 else "stop"
                 unseat(running[lead], fault)
-                until(lambda lead=lead: leader(house) not in ("", lead), 30, "the next leader")  # type: ignore[misc]
+                until(lambda lead=lead: leader(house) not in ("", lead), 60, "the next leader")  # type: ignore[misc]
                 if fault == "freeze":
                     running[lead].send(signal.SIGCONT)
                 else:
                     running[lead]._at_once = True
                     running[lead].__enter__()
         for server in running.values():
-            until(lambda server=server: follows(server), 30, "live views")  # type: ignore[misc]
+            until(lambda server=server: follows(server), 60, "live views")  # type: ignore[misc]
         serial = max(server.serial(ZONE) for server in running.values())
-        until(lambda: {server.serial(ZONE) for server in running.values()} == {serial}, 10, "equal serials")
-        until(lambda: soa(peer.port) == serial, 10, "Knot")
+        until(lambda: {server.serial(ZONE) for server in running.values()} == {serial}, 30, "equal serials")
+        until(lambda: soa(peer.port) == serial, 30, "Knot")
         assert asking.wrong == []
         assert len({frozenset(content(port)) for port in (peer.port, *ports.values())}) == 1
     told = peer.log.read_text()
