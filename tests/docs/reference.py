@@ -194,7 +194,7 @@ def _fields(path: str, schema: dict[str, Any]) -> Iterator[str]:
 def commands() -> str:
     """Every command with its help."""
     lines = ["# Commands", "", "What `--help` says. `homing man | man -l -` shows the same."]
-    context = click.Context(cli, info_name="homing", max_content_width=100, terminal_width=100)
+    context = click.Context(cli, info_name="homing", **{**cli.context_settings, "terminal_width": 100})
     lines += list(_commands(cli, context))
     return "\n".join(lines) + "\n"
 

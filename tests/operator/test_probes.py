@@ -125,6 +125,7 @@ def test_metrics_tell_the_truth(kube: Kube, world: StandInInternet, tmp_path: Pa
         until(lambda: leader.metric("esddns_state_in_sync") == 1, 15, "all in sync")
         assert 'name="mail"' not in leader.ask("/metrics")[1]
         assert not re.search(r"^homing_domain_ready\{", other.ask("/metrics")[1], re.MULTILINE)
+        until(lambda: receiver.gets, 15, "the first look of who tells")
         assert receiver.posts == []
         world.move(MOVED)
         until(lambda: receiver.texts("/good"), 60, "the message")

@@ -75,7 +75,7 @@ def _commands(command: click.Command, context: click.Context, path: str) -> Iter
         below = command.get_command(context, name) if isinstance(command, click.Group) else None
         if below is None or below.hidden:
             continue
-        inner = click.Context(below, info_name=f"{path} {name}")
+        inner = click.Context(below, parent=context, info_name=name)
         yield f".SS {_escaped(f'{path} {name}')} {_escaped(' '.join(below.collect_usage_pieces(inner)))}"
         yield from _paragraphs(below)
         for parameter in below.get_params(inner):
