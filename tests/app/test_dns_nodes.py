@@ -73,6 +73,7 @@ class Farm(House):
         """A Service without a selector, so that its slices are ours."""
         spec = {"ports": [{"name": "web", "port": 443}], **spec}
         self.put(SERVICES, "Service", name, metadata={"name": name, "annotations": {DNS: dns}}, spec=spec)
+        self.made.append((SERVICES, name))  # not with the namespace, some time after: the next test would see that
 
     def slice(self, name: str, service: str, *endpoints: dict[str, Any]) -> None:
         """An EndpointSlice; each endpoint as ``{"node": ..., "ready": ...}``."""

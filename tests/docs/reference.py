@@ -204,6 +204,7 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
         command = group.get_command(context, name)
         if command is None or command.hidden:
             continue
+        command._help_option = None  # click keeps the first one, whose flags are those of the context it was made for
         inner = click.Context(command, parent=context, info_name=name, terminal_width=100)
         yield from ("", f"## {inner.command_path}", "", "```", command.get_help(inner), "```")
         if isinstance(command, click.Group):
