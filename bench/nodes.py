@@ -142,7 +142,7 @@ class Bench:
             for reader in self._readers(plane):
                 self._starts_and_memory(reader, "each in an area of its own", f"a{_LAST}", {_LAST})
             at_once(lambda number: _annotate(plane, number, AREAS, f"twenty-{number % _AREAS}"), range(1, COUNTS[-1]))
-            for reader in self._readers(plane):
+            for reader in self._readers(plane)[:1]:  # the Go node DNS cuts twenty addresses off over UDP
                 members = set(range(_LAST % _AREAS, COUNTS[-1], _AREAS))
                 self._starts_and_memory(reader, "in areas of twenty", f"twenty-{_LAST % _AREAS}", members)
 
@@ -230,7 +230,10 @@ class Bench:
     def beside(self) -> str:
         """What stands side by side, as a Markdown table."""
         names = list(dict.fromkeys(name for found in self.values.values() for name in found))
-        lines = [(what, *(f"{found[name]:.4g}" for name in names)) for what, found in self.values.items()]
+        lines = [
+            (what, *(f"{found[name]:.4g}" if name in found else "" for name in names))
+            for what, found in self.values.items()
+        ]
         return judge.markdown([("number", *names), *lines])
 
     @contextmanager
