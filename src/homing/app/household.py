@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
@@ -19,7 +18,7 @@ from homing.dns.authority import Authority
 from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock, wait_until
 from homing.effects.http import HttpClient
-from homing.effects.log import get_logger
+from homing.effects.log import get_logger, tell_fault
 from homing.effects.metrics import Metrics
 from homing.errors import kind_and_place
 from homing.model.address import Address, Family, parse_address
@@ -41,9 +40,6 @@ SECRETS_LOOK = 2.0
 
 FAULT_PAUSE, FAULT_PAUSE_LIMIT = 5.0, 300.0
 """Seconds before a part that failed through a bug is started again: the first time, and at the most."""
-
-DEBUG = bool(os.environ.get("HOMING_DEBUG"))
-"""Whether faults are told with their traceback."""
 
 GATHER = 0.3
 """Seconds after a change of one family in which the other may follow, so that both go to a provider in one request."""
@@ -194,14 +190,13 @@ class Household:
             started = self._clock.monotonic()
             try:
                 await work()
-            except Exception as fault:
+            except Exception as fault:  # noqa: BLE001 - told below
                 # The one place where what nobody expected is caught: told by kind and place, see docs/design/005.
                 healthy = self._clock.monotonic() - started > FAULT_PAUSE_LIMIT
                 pause = (Backoff(FAULT_PAUSE, FAULT_PAUSE_LIMIT) if healthy else pause).after_failure()
                 self._metrics.faults.labels(part).inc()
-                told = kind_and_place(fault)
-                await self.memory.happened(Event(self._clock.time(), "fault", part, told))
-                log.critical("internal fault, please report it", part=part, fault=told, exc_info=DEBUG)
+                await self.memory.happened(Event(self._clock.time(), "fault", part, kind_and_place(fault)))
+                tell_fault(log, part, fault)
             await self._clock.sleep(max(FAULT_PAUSE, pause.seconds(self._chance)))
 
     async def look(self) -> None:

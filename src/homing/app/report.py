@@ -9,11 +9,11 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from homing.app.printable import printable
+from homing.effects.printable import printable
 from homing.web.page import ago
 from homing.web.view import ChangeView, FamilyView, NameView, StateView, ZoneView
 
@@ -61,7 +61,7 @@ def status(view: StateView, now: float, daemon: int | None) -> RenderableType:
     parts: list[RenderableType] = [_headline(view, now, daemon)]
     parts += [_text(f"trouble: {sentence}", "red") for sentence in view.trouble]
     parts += ["", _families(view.addresses, now), *_disagreements(view.addresses)]
-    for site in _items(view, "sites"):
+    for site in view.sites:
         parts += ["", _text(f"site {site.name}, seen by {site.by or 'nobody'}", "bold"), _families(site.addresses, now)]
     if view.names:
         parts += ["", _names(view.names, now), *_problems(view.names)]
@@ -78,15 +78,12 @@ def essence(view: StateView) -> object:
         [(item.family, item.address, item.outcome) for item in view.addresses],
         [(item.fqdn, item.provider, item.wanted, item.published, item.state, item.detail) for item in view.names],
         [(item.name, item.lockouts) for item in view.providers],
-        [
-            (item.origin, item.serial, [(each.server, each.serial) for each in _items(item, "secondaries")])
-            for item in view.zones
-        ],
+        [(item.origin, item.serial, [(each.server, each.serial) for each in item.secondaries]) for item in view.zones],
         [
             (item.name, item.by, [(each.family, each.address, each.outcome) for each in item.addresses])
-            for item in _items(view, "sites")
+            for item in view.sites
         ],
-        getattr(view, "leader", ""),
+        view.leader,
         view.trouble,
     )
 
@@ -108,8 +105,7 @@ def _headline(view: StateView, now: float, daemon: int | None) -> Text:
     head = f"{total - wrong} of {total} names right" if total else "no names"
     told = _text(head, "bold red" if wrong else "bold green")
     by = f"process {daemon}" if daemon is not None else "no daemon runs"
-    leader = getattr(view, "leader", "")
-    led = f", led by {leader}" if leader else ""
+    led = f", led by {view.leader}" if view.leader else ""
     return told.append(
         printable(f"  on {view.host}, seen {ago(view.at, now)} ({_when(view.at)}), {by}{led}"), "default"
     )
@@ -143,10 +139,9 @@ def _names(names: Iterable[NameView], now: float) -> Table:
     table = _table("name", "published", *(("wanted",) if differ else ()), "state", "next turn", "provider")
     for name in names:
         wanted = [_list(name.wanted if name.wanted != name.published else ())] if differ else []
-        observed: tuple[str, ...] = tuple(getattr(name, "observed", ()))
         published = _list(name.published) if name.published else _text("nothing", "dim")
-        if getattr(name, "observed_at", 0.0) and set(observed) != set(name.published):
-            published.append(f"\nread: {printable(', '.join(observed)) or 'nothing'}", "yellow")
+        if name.observed_at and set(name.observed) != set(name.published):
+            published.append(f"\nread: {printable(', '.join(name.observed)) or 'nothing'}", "yellow")
         turn = ago(name.next_turn, now) if name.next_turn and name.state != "disabled" else ""
         turn = "now" if turn.endswith(" ago") else turn
         table.add_row(_text(name.fqdn), published, *wanted, _state(name.state), turn, _text(name.provider))
@@ -179,7 +174,7 @@ def _zones(zones: Iterable[ZoneView]) -> Table:
     table = _table("zone", "serial", "records", "secondaries")
     for item in zones:
         told = _text("")
-        for number, each in enumerate(_items(item, "secondaries")):
+        for number, each in enumerate(item.secondaries):
             behind = (
                 "not heard" if each.behind is None else "up to date" if not each.behind else f"{each.behind} behind"
             )
@@ -211,12 +206,6 @@ def _text(text: str, style: str = "", longest: int = 400, *, lines: bool = False
     from rich.text import Text
 
     return Text(text if lines else printable(text, longest), style)
-
-
-def _items(thing: object, field: str) -> Sequence[Any]:
-    """What a view of this version may hold."""
-    found: Sequence[Any] = getattr(thing, field, ())
-    return found
 
 
 def _when(at: float) -> str:

@@ -20,8 +20,8 @@ from homing.dns.transfers.primary import Primary
 from homing.dns.transfers.secondary import FIRST_PATIENCE, Secondary, greatest_serial, heard_serials
 from homing.dns.transfers.tsig import Keyring
 from homing.effects.clock import Clock
-from homing.effects.log import get_logger
-from homing.errors import ConfigError, kind_and_place
+from homing.effects.log import get_logger, tell_fault
+from homing.errors import ConfigError
 from homing.model.name import Name
 from homing.model.zone import serial_add
 from homing.providers.zone import ZoneProvider
@@ -192,7 +192,7 @@ class Transfers:
         def ended(task: asyncio.Task[None]) -> None:
             fault = None if task.cancelled() else task.exception()
             if task in self._tasks and fault is not None:
-                log.critical("internal fault, please report it", part=part, fault=kind_and_place(fault))
+                tell_fault(log, part, fault)
                 self._start(part, lambda: self._later(work))
             self._tasks.discard(task)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -14,7 +15,8 @@ from homing.effects.lean import without
 with without("rich"):  # structlog would load it for tracebacks that are never shown: 90 ms and 4 MB
     import structlog
 
-from homing.errors import ConfigError
+from homing.effects.printable import escaped
+from homing.errors import ConfigError, kind_and_place
 
 
 class _Unfailing:
@@ -34,6 +36,9 @@ class _Unfailing:
         with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
 
+
+DEBUG = bool(os.environ.get("HOMING_DEBUG"))
+"""Whether faults are told with their traceback."""
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -75,8 +80,17 @@ def _printable(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
     """What strangers write must not speak to the terminal that shows it."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
-            event[key] = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+            event[key] = escaped(value)
     return event
+
+
+def tell_fault(log: structlog.typing.FilteringBoundLogger, part: str, fault: BaseException) -> None:
+    """Tell a fault of our own, after which ``part`` goes on: by kind and place, for its text may hold anything.
+
+    With HOMING_DEBUG its traceback follows (docs/design/005).
+    """
+    told = kind_and_place(fault)
+    log.critical("internal fault, please report it", part=part, fault=told, exc_info=fault if DEBUG else None)
 
 
 def get_logger(room: str) -> structlog.typing.FilteringBoundLogger:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from homing.effects.clock import Clock
 from homing.effects.http import HttpClient
-from homing.effects.log import get_logger
+from homing.effects.log import get_logger, tell_fault
 from homing.effects.metrics import Metrics
 from homing.effects.secret import Secret
-from homing.errors import ConfigError, kind_and_place
+from homing.errors import ConfigError
 from homing.messages.by_apprise import Apprise
 from homing.messages.outbox import Deliver, Outbox, read_receivers
 from homing.messages.ping import Ping, ping_url
@@ -106,7 +106,7 @@ class Messenger:
                     self._tell(situation)
             except Exception as fault:  # noqa: BLE001 - a bug here must not end what keeps names right
                 self._metrics.faults.labels("messages").inc()
-                log.critical("internal fault, please report it", part="messages", fault=kind_and_place(fault))
+                tell_fault(log, "messages", fault)
             await self._clock.sleep(LOOK)
 
     def _tell(self, situation: Situation) -> None:

@@ -56,6 +56,24 @@ class EsddnsConfig:
     authentication: str = "Apikey"
     detect: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    @property
+    def provider(self) -> dict[str, Any]:
+        """The spec of a Provider for it."""
+        gandi = {"authentication": self.authentication, "domain": self.domain}
+        if self.server:
+            gandi["server"] = self.server
+        return {"gandi": gandi, "secretRef": {"name": SECRET, "key": SECRET_KEY}}
+
+    def domain_at(self, provider: str) -> dict[str, Any]:
+        """The spec of a Domain that is published by the Provider of this name."""
+        return {
+            "fqdn": self.fqdn,
+            "addresses": {"wan": {"site": DEFAULT, "families": ["IPv4"]}},
+            "providerRef": {"name": provider},
+            "ttlSeconds": self.ttl,
+            "intervalSeconds": self.interval,
+        }
+
 
 ReadConfig = Callable[[Mapping[str, str]], EsddnsConfig]
 """Reads the data of the ConfigMap. Raises ConfigError."""
@@ -136,19 +154,8 @@ class Esddns:
         self._read_anew()
 
     async def _keep(self, owner: ConfigMap, config: EsddnsConfig) -> None:
-        gandi = {"authentication": config.authentication, "domain": config.domain}
-        if config.server:
-            gandi["server"] = config.server
-        secret = {"name": SECRET, "key": SECRET_KEY}
-        domain = {
-            "fqdn": config.fqdn,
-            "addresses": {"wan": {"site": DEFAULT, "families": ["IPv4"]}},
-            "providerRef": {"name": NAME},
-            "ttlSeconds": config.ttl,
-            "intervalSeconds": config.interval,
-        }
-        kept = await self._apply(owner, PROVIDERS, {"gandi": gandi, "secretRef": secret})
-        if await self._apply(owner, DOMAINS, domain) and kept and config != self._told:
+        kept = await self._apply(owner, PROVIDERS, config.provider)
+        if await self._apply(owner, DOMAINS, config.domain_at(NAME)) and kept and config != self._told:
             self._told = config
             self._tell(owner, "Normal", "Applied", f"Domain {NAME} publishes {config.fqdn} through Provider {NAME}")
 

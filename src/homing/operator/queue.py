@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import os
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -16,15 +15,12 @@ from typing import Generic, TypeVar
 
 from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock, wait_until
-from homing.effects.log import get_logger
-from homing.errors import NotLeading, kind_and_place
+from homing.effects.log import get_logger, tell_fault
+from homing.errors import NotLeading
 
 log = get_logger("queue")
 
 K = TypeVar("K")
-
-DEBUG = bool(os.environ.get("HOMING_DEBUG"))
-"""Whether faults are told with their traceback."""
 
 ENDING = 1.5
 """Seconds that turns under way get to end."""
@@ -123,12 +119,11 @@ class Turns(Generic[K]):
             place.faults = Backoff(_FIRST, _LIMIT)
         except NotLeading:
             seconds = None  # the end of leading is told where it is noticed
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - told below
             # What nobody expected, told by kind and place as in the daemon (docs/design/005).
             place.faults = place.faults.after_failure()
             seconds = place.faults.seconds(self._chance)
-            told = kind_and_place(fault)
-            log.critical("internal fault, please report it", part=str(key), fault=told, exc_info=DEBUG)
+            tell_fault(log, str(key), fault)
             self._on_fault(key)
         if seconds is not None:
             self.wake(key, seconds)

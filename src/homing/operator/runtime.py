@@ -11,9 +11,8 @@ from functools import partial
 from typing import Any
 
 from homing.effects.clock import Clock
-from homing.effects.log import get_logger
+from homing.effects.log import get_logger, tell_fault
 from homing.effects.metrics import Metrics
-from homing.errors import kind_and_place
 from homing.kube.client import KubeClient
 from homing.kube.kinds import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, STRATO_DOMAINS
 from homing.kube.lease import Election, Leadership
@@ -197,8 +196,7 @@ class Term:
                 try:
                     on_change(key, old, new)
                 except Exception as fault:  # noqa: BLE001 - one object takes no other down with it, as in the queue
-                    part = f"{resource.kind} {'/'.join(key)}"
-                    log.critical("internal fault, please report it", part=part, fault=kind_and_place(fault))
+                    tell_fault(log, f"{resource.kind} {'/'.join(key)}", fault)
                     metrics.faults.labels("change").inc()
 
             return Mirror(client, resource, clock=clock, chance=chance, namespaces=names, on_change=told)

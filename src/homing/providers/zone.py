@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 from homing.dns.authority import Authority, Change
 from homing.effects.clock import Clock
 from homing.effects.garbage import uncollected
-from homing.effects.log import get_logger
-from homing.errors import HomingError, ProviderBusy, ProviderRefused, StoreError, kind_and_place
+from homing.effects.log import get_logger, tell_fault
+from homing.errors import HomingError, ProviderBusy, ProviderRefused, StoreError
 from homing.model.name import Name
 from homing.model.rrset import FAMILIES, RRset
 from homing.model.zone import Zone, ZoneDiff, amend, diff, serial_add, serial_gt, succeed, zone
@@ -294,7 +294,7 @@ class ZoneProvider:
             else:
                 item.done.cancel()
         if fault is not None and not gathered and not isinstance(fault, HomingError):
-            log.critical("internal fault, please report it", part="zone", fault=kind_and_place(fault))
+            tell_fault(log, "zone", fault)
 
     async def _advance_by(self, origin: Name, gathered: list[Waiting]) -> None:
         old = self._authority.zone(origin)

@@ -7,7 +7,6 @@ takes nothing for a while. However long a look takes, looking takes a tenth of t
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 
@@ -15,14 +14,10 @@ import msgspec
 from aiohttp import web
 
 from homing.effects.clock import Clock
-from homing.effects.log import get_logger
-from homing.errors import kind_and_place
+from homing.effects.log import get_logger, tell_fault
 from homing.web.page import Part
 
 log = get_logger("live")
-
-DEBUG = bool(os.environ.get("HOMING_DEBUG"))
-"""Whether faults are told with their traceback."""
 
 MOST = 256
 """Pages that are live at a time; more are told to come again later."""
@@ -92,11 +87,9 @@ class Hub:
             began = time.perf_counter()
             try:
                 await self._look()
-            except Exception as fault:
+            except Exception as fault:  # noqa: BLE001 - told below
                 # A bug in drawing must not end all streams for good: told by kind and place, see docs/design/005.
-                log.critical(
-                    "internal fault, please report it", part="page", fault=kind_and_place(fault), exc_info=DEBUG
-                )
+                tell_fault(log, "page", fault)
             self._give_signs_of_life()
             await self._clock.sleep(max(EVERY, SHARE * (time.perf_counter() - began)))
 

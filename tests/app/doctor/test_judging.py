@@ -20,7 +20,7 @@ from homing.app.doctor.logins import logins
 from homing.app.doctor.ports import Owner, Place
 from homing.app.doctor.run import Check, examine
 from homing.app.doctor.show import Printer, summary
-from homing.app.printable import printable
+from homing.effects.printable import printable
 from homing.model.address import Family
 from homing.model.observation import Outcome, Verdict
 from tests.app.doctor.cases import case_of, levels, one

@@ -126,6 +126,13 @@ def test_the_config_map_of_esddns_becomes_site_provider_and_domain(tmp_path: Pat
     assert (domain["spec"]["fqdn"], domain["spec"]["intervalSeconds"]) == ("home.example.org", 600)
 
 
+def test_a_personal_access_token_stays_one(tmp_path: Path) -> None:
+    """`authentication: Bearer` of the ConfigMap is that of the Provider, and nobody is told to make a token."""
+    text = migrated(tmp_path, "esddns", CONFIG_MAP.replace("data:\n", "data:\n  authentication: Bearer\n"))
+    assert objects(text)["Provider/gandi"]["spec"]["gandi"]["authentication"] == "Bearer"
+    assert "personal access token" not in text
+
+
 def test_a_dns_ini_becomes_a_homing_toml_that_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read back, the settings are those of the dns.ini; the key is not told."""
     monkeypatch.setenv("API_KEY", "top-secret")

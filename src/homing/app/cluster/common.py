@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 
 from homing.app.cluster.settings import ClusterSettings
 from homing.effects.clock import Clock
-from homing.effects.log import get_logger
+from homing.effects.log import get_logger, tell_fault
 from homing.effects.metrics import Metrics
-from homing.errors import kind_and_place
 from homing.kube.credentials import Credentials, find_credentials
 from homing.store import Event, Store
 from homing.turn.memory import Memory
@@ -19,9 +17,6 @@ log = get_logger("cluster")
 
 FAULT_PAUSE = 30.0
 """Seconds before a part is begun again after a fault of our own."""
-
-DEBUG = bool(os.environ.get("HOMING_DEBUG"))
-"""Whether faults are told with their traceback."""
 
 
 async def credentials_of(settings: ClusterSettings) -> Credentials:
@@ -41,10 +36,10 @@ async def lasting(
             await work()
         except ends:
             raise
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - told below
             # Answering goes on whatever happens here; told by kind and place, see docs/design/005.
             metrics.faults.labels("cluster").inc()
-            log.critical("internal fault, please report it", part=part, fault=kind_and_place(fault), exc_info=DEBUG)
+            tell_fault(log, part, fault)
         await clock.sleep(FAULT_PAUSE)
 
 

@@ -47,7 +47,6 @@ from homing.operator.zone_turns import HANDOVER, ZoneTurns
 from homing.operator.zones import follow_of
 from homing.providers.zone import ZoneProvider
 from homing.store import Event, Store
-from homing.turn.memory import Memory
 
 log = get_logger("cluster")
 
@@ -315,7 +314,7 @@ class ClusterZones:
                 ips=settings.ips_annotation,
             ),
             fence=leadership.check,
-            memory=self._memory,
+            memory=lambda tell: history_of(self._store, self._metrics, tell),
             clock=self._clock,
             chance=self._chance,
             metrics=self._metrics,
@@ -375,10 +374,6 @@ class ClusterZones:
         await self._transfers.list_members(self._members(), source=SOURCE)
         if not self._goes_on:
             await self._transfers.renumber_catalog(HANDOVER)
-
-    def _memory(self, tell: Callable[[Event], None]) -> Memory:
-        """Keeps the history on disk; what is published is known from the zones and the cluster."""
-        return history_of(self._store, self._metrics, tell)
 
     def _members(self) -> list[Name]:
         return [origin for origin, spec in self._zones.items() if spec.catalog]

@@ -85,7 +85,7 @@ class NodeFlags:
         )
         try:
             return zone_template(
-                origin, _servers(self.soa_ns), _mailbox(self.soa_email), ttl=min(self.ttl, MAX_TTL), soa=soa
+                origin, name_servers(self.soa_ns), _mailbox(self.soa_email), ttl=min(self.ttl, MAX_TTL), soa=soa
             )
         except ModelError as error:
             raise ConfigError(
@@ -119,7 +119,7 @@ def _name(flag: str, text: str) -> Name:
     return Name(name.key)
 
 
-def _servers(text: str) -> dict[Name, list[Address]]:
+def name_servers(text: str) -> dict[Name, list[Address]]:
     """``ns1.zone:1.1.1.1,2001:db8::1;ns2.example``: servers, each with its addresses. The first is the primary."""
     found: dict[Name, list[Address]] = {}
     for entry in (part.strip() for part in text.split(";")):

@@ -16,6 +16,7 @@ from msgspec import structs
 from homing import __version__
 from homing.app.build import parse_listen
 from homing.app.cluster.common import lasting
+from homing.app.dns.figures import missing_serials
 from homing.app.views import SHOWN_CHANGES, change_views
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
@@ -29,10 +30,10 @@ from homing.kube.objects import Condition, Key
 from homing.kube.resource import ENDPOINT_SLICES
 from homing.kube.watch import Mirror
 from homing.model.address import Address, parse_address
-from homing.model.zone import serial_gt
 from homing.operator.conditions import seconds_of
 from homing.operator.entry import Entry, Report, Which
 from homing.operator.runtime import Operator, Term
+from homing.operator.sites import DEFAULT
 from homing.store import Store
 from homing.web.view import ChangeView, FamilyView, NameView, SecondaryView, SiteView, StateView, ZoneView
 
@@ -46,8 +47,6 @@ LOOK = 2.0
 
 AGAIN = 60.0
 """Seconds after which the EndpointSlice is written again, should somebody have changed it."""
-
-DEFAULT = "default"
 
 
 class ClusterPage:
@@ -189,17 +188,17 @@ def _why(conditions: tuple[Condition, ...], kind: str) -> str:
 
 def _zone(zone: Zone) -> ZoneView:
     status = zone.status
+    served = status.serial
     secondaries = tuple(
-        SecondaryView(f"{one.address}:{one.port}", one.serial, _missing(one.serial, status.serial), one.lag_seconds)
+        SecondaryView(
+            f"{one.address}:{one.port}",
+            one.serial,
+            missing_serials(one.serial, served) if served is not None else None,
+            one.lag_seconds,
+        )
         for one in status.secondaries
     )
-    return ZoneView(zone.spec.origin, status.serial or 0, status.records, secondaries)
-
-
-def _missing(serial: int | None, served: int | None) -> int | None:
-    if serial is None or served is None:
-        return None
-    return 0 if serial_gt(serial, served) else (served - serial) % 2**32
+    return ZoneView(zone.spec.origin, served or 0, status.records, secondaries)
 
 
 def _name(term: Term, which: Which, entry: Entry) -> NameView:

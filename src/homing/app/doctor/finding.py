@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from homing.app.printable import printable
+from homing.effects.printable import printable
 
 
 class Level(enum.Enum):

@@ -10,6 +10,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
+from homing.effects.printable import escaped
 from homing.kube.kinds.common import GROUP, VERSION
 
 Manifest = dict[str, Any]
@@ -61,7 +62,7 @@ class Migration:
                 lines.append(f"# {heading}:")
                 for number, item in enumerate(items, 1):
                     mark = f"#  {number}. " if numbered else "#  - "
-                    wrapped = textwrap.wrap(_printable(item), WIDTH - len(mark), break_on_hyphens=False)
+                    wrapped = textwrap.wrap(escaped(item), WIDTH - len(mark), break_on_hyphens=False)
                     lines += [f"{mark}{wrapped[0]}", *(f"#{' ' * (len(mark) - 1)}{line}" for line in wrapped[1:])]
                 lines.append("#")
         body = self.file or "".join(
@@ -84,8 +85,3 @@ def object_name(fqdn: str) -> str:
 def namespaced(namespace: str) -> str:
     """The flag of kubectl."""
     return f" -n {namespace}" if namespace else ""
-
-
-def _printable(text: str) -> str:
-    """What strangers wrote stays in its comment."""
-    return "".join(c if c.isprintable() else " " for c in text)

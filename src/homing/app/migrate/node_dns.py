@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, cast
 
-from homing.app.cluster.nodes import NodeFlags
+from homing.app.cluster.nodes import NodeFlags, name_servers
 from homing.app.migrate.migration import Migration, guide, manifest, namespaced, object_name
 from homing.app.migrate.reading import Workload
 from homing.errors import ConfigError
+from homing.kube.kinds.zone import ClusterNames, Soa
 
-TEXTS: Final = ("zone", "soa-ns", "soa-email", "areas-annotation", "ips-annotation", "service-annotation")
-NUMBERS: Final = ("ttl", "soa-refresh", "soa-retry", "soa-expire", "soa-ttl", "soa-neg-ttl")
+THEIRS: Final = {field.name.replace("_", "-"): field for field in fields(NodeFlags) if field.name != "default_ips"}
+"""The flags of the Go node DNS that say its zone: ours but for one."""
+
 NEEDED: Final = ("zone", "soa-ns", "soa-email")
 
 BESIDE: Final = ("bind", "port", "kubeconfig", "leader-elect")
@@ -53,15 +55,13 @@ def migrate_flags(given: Mapping[str, str], *, workload: str = "", namespace: st
     missing = [f"--{flag}" for flag in NEEDED if not given.get(flag)]
     if missing:
         raise ConfigError(workload or "flags", f"misses {', '.join(missing)}", "the Go node DNS needs them too")
-    known: dict[str, Any] = {flag.replace("-", "_"): given[flag] for flag in TEXTS if flag in given}
-    for flag in NUMBERS:
+    known: dict[str, Any] = {}
+    for flag, field in THEIRS.items():
         if flag in given:
-            if not given[flag].isascii() or not given[flag].isdigit():
-                raise ConfigError(f"--{flag}", f"{given[flag][:40]!r} is not a number of seconds", "write it like 30")
-            known[flag.replace("-", "_")] = int(given[flag])
+            known[field.name] = _seconds(flag, given[flag]) if isinstance(field.default, int) else given[flag]
     flags = NodeFlags(**known)
     flags.template()
-    strange = [flag for flag in given if flag not in (*TEXTS, *NUMBERS, *BESIDE)]
+    strange = [flag for flag in given if flag not in (*THEIRS, *BESIDE)]
     notes = [f"--{flag} is no flag of Homing; it was left out." for flag in strange]
     words = [f"--{flag}={value}" if value else f"--{flag}" for flag, value in given.items() if flag not in strange]
     line = shlex.join(["homing", "dns", *words])
@@ -70,6 +70,12 @@ def migrate_flags(given: Mapping[str, str], *, workload: str = "", namespace: st
                   workload=workload or "deployment/NAME")  # fmt: skip
     zone = manifest("Zone", name, _zone(flags))
     return Migration(f"The Go node DNS of {flags.zone}, as a Zone", steps, (zone,), notes=tuple(notes))
+
+
+def _seconds(flag: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ConfigError(f"--{flag}", f"{text[:40]!r} is not a number of seconds", "write it like 30")
+    return int(text)
 
 
 def flags_of(words: Sequence[str]) -> dict[str, str]:
@@ -101,30 +107,28 @@ def flags_of_values(values: Mapping[str, Any]) -> dict[str, str]:
 def _zone(flags: NodeFlags) -> dict[str, Any]:
     template = flags.template()
     servers: list[dict[str, Any]] = []
-    for entry in (part.strip() for part in flags.soa_ns.split(";")):
-        if entry:
-            name, _, addresses = entry.partition(":")
-            glue = [part.strip() for part in addresses.split(",") if part.strip()]
-            servers.append({"name": name.strip().rstrip(".").lower(), **({"addresses": glue} if glue else {})})
-    soa = {"email": flags.soa_email.rstrip(".")}
-    seconds = {
-        "refreshSeconds": (flags.soa_refresh, 3600),
-        "retrySeconds": (flags.soa_retry, 900),
-        "expireSeconds": (flags.soa_expire, 86400),
-        "negativeTTLSeconds": (flags.soa_neg_ttl, 30),
+    for name, addresses in name_servers(flags.soa_ns).items():
+        glue = {"addresses": [str(address) for address in addresses]} if addresses else {}
+        servers.append({"name": name.text.rstrip("."), **glue})
+    soa, names = Soa(), ClusterNames()
+    times = {
+        "refreshSeconds": (flags.soa_refresh, soa.refresh_seconds),
+        "retrySeconds": (flags.soa_retry, soa.retry_seconds),
+        "expireSeconds": (flags.soa_expire, soa.expire_seconds),
+        "negativeTTLSeconds": (flags.soa_neg_ttl, soa.negative_ttl_seconds),
     }
-    names = {
-        "areasAnnotation": (flags.areas_annotation, "k8s.pootis.network/node-areas"),
-        "ipsAnnotation": (flags.ips_annotation, "k8s.pootis.network/node-ips"),
-        "serviceAnnotation": (flags.service_annotation, "k8s.pootis.network/dns"),
-        "ttlSeconds": (flags.ttl, 30),
+    keys = {
+        "areasAnnotation": (flags.areas_annotation, names.areas_annotation),
+        "ipsAnnotation": (flags.ips_annotation, names.ips_annotation),
+        "serviceAnnotation": (flags.service_annotation, names.service_annotation),
+        "ttlSeconds": (flags.ttl, names.ttl_seconds),
     }
     return {
         "origin": template.origin.text,
-        "soa": {**soa, **_other(seconds)},
+        "soa": {"email": flags.soa_email.rstrip("."), **_other(times)},
         "ttlSeconds": flags.soa_ttl,
         "nameServers": servers,
-        "cluster": _other(names),
+        "cluster": _other(keys),
     }
 
 

@@ -21,6 +21,7 @@ from homing.errors import Forbidden, KubeUnavailable, ModelError, NotFound, Unau
 from homing.kube.client import KubeClient
 from homing.kube.crd import DEFINITIONS
 from homing.kube.kinds import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, SITES, STRATO_DOMAINS, ZONES
+from homing.kube.kinds.zone import ClusterNames
 from homing.kube.objects import ApiStruct, EndpointSlice, Lease, ObjectMeta, PartialObject, Service, key_of
 from homing.kube.resource import CONFIG_MAPS, ENDPOINT_SLICES, LEASES, SERVICES, Resource
 from homing.model.name import Name, parse_name
@@ -28,7 +29,7 @@ from homing.model.name import Name, parse_name
 HOME = "homing"
 """Homing's namespace where nothing else is said (``deploy/rbac/namespace.yaml``)."""
 
-SERVICE_ANNOTATION = "k8s.pootis.network/dns"
+SERVICE_ANNOTATION = ClusterNames().service_annotation
 
 MOST_SERVICES = 50
 """Services whose endpoints are looked at."""

@@ -8,5 +8,9 @@ LONGEST = 400
 
 def printable(text: str, longest: int = LONGEST) -> str:
     """The text with all that could speak to a terminal written out, and no longer than ``longest``."""
-    cut = text if len(text) <= longest else f"{text[: longest - 4]} ..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return escaped(text if len(text) <= longest else f"{text[: longest - 4]} ...")
+
+
+def escaped(text: str) -> str:
+    """The whole text with all that could speak to a terminal written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
