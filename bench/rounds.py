@@ -13,7 +13,7 @@ import sys
 
 from homing.app.observe import build_observing
 from homing.app.settings import default_settings
-from homing.detect import run_rounds
+from homing.detect.round import run_rounds
 from homing.effects.clock import SystemClock
 from homing.effects.http import HttpClient
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from homing.app.build import build_names, build_zones, parse_listen
+from homing.app.build import build_names
 from homing.app.check import check
+from homing.app.places import parse_listen
 from homing.app.secondaries import ReadPolicy, transfer_policy
 from homing.app.settings import Dyndns2Settings, default_settings, find_configuration, load_toml
+from homing.app.zones import build_zones
 from homing.dns.transfers.policy import ZonePolicy
 from homing.dns.transfers.secondary import Secondary
 from homing.errors import ConfigError

@@ -122,7 +122,9 @@ def test_mutated_messages_raise_nothing(data: st.DataObject) -> None:
 
 WATCH = """
 import asyncio, subprocess, sys
-from homing.detect import interface_addresses, stable, watch_addresses
+from homing.detect.interface import interface_addresses
+from homing.detect.interface import stable
+from homing.detect.watch import watch_addresses
 from homing.effects.clock import SystemClock
 
 def ip(*words):
@@ -156,7 +158,8 @@ asyncio.run(main())
 SOURCES = """
 import socket, subprocess, time
 from pathlib import Path
-from homing.detect import interface_addresses, stable
+from homing.detect.interface import interface_addresses
+from homing.detect.interface import stable
 from homing.detect.datagram import open_socket
 from homing.detect.interface import source_address
 from homing.model.address import Family, parse_address

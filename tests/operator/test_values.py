@@ -24,12 +24,12 @@ from homing.kube.objects import (
 from homing.model.address import Family, parse_address
 from homing.model.name import parse_name
 from homing.model.observation import Outcome, Verdict
-from homing.operator.agent import site_of
 from homing.operator.claims import Claim, Claims
 from homing.operator.conditions import condition, moment, seconds_of
 from homing.operator.entry import Which
+from homing.operator.site_views import site_addresses, site_of
 from homing.operator.sites import SiteView
-from homing.operator.world import AREAS, IPS, balanced, hosts, node_view, site_addresses
+from homing.operator.world import AREAS, IPS, balanced, hosts, node_view
 
 NAME = parse_name("www.example.org")
 

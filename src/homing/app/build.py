@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-from dataclasses import dataclass
 from ipaddress import ip_network
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import idna
-
-from homing.app.dns.joined import Joined, read_joined, refuse_conflicts
+from homing.app.dns.joined import refuse_conflicts
+from homing.app.places import expanded
 from homing.app.settings import (
     Dyndns2Settings,
     GandiSettings,
@@ -21,14 +17,13 @@ from homing.app.settings import (
     Rfc2136Settings,
     Settings,
     WebSettings,
-    ZoneSettings,
 )
+from homing.app.zones import build_zones, domain_name
 from homing.effects.http import HttpClient
 from homing.effects.secret import Secret, secret_from_environment, secret_from_file
 from homing.errors import ConfigError, ModelError
 from homing.model.address import Family, Network, parse_address, parse_host_id
-from homing.model.name import Name, is_host_name, parse_name
-from homing.model.zone import Soa
+from homing.model.name import Name, is_host_name
 from homing.providers.base import Provider
 from homing.sources import InterfaceSource, Source, StaticSource, WanSource
 from homing.turn.names import NameSpec
@@ -42,20 +37,6 @@ OWN = "zone"
 EVERYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneSpec:
-    """A zone of the built-in server. ``ns`` are the names of its servers, ``ttl`` seconds of the apex records.
-
-    With ``joined`` a master file gives them all.
-    """
-
-    origin: Name
-    soa: Soa
-    ns: tuple[Name, ...]
-    ttl: int
-    joined: Joined | None = None
-
-
 def accepted_networks(loaded: Loaded) -> tuple[Network, ...]:
     """``detect.accept``: networks whose addresses count as globally reachable."""
     found: list[Network] = []
@@ -66,43 +47,6 @@ def accepted_networks(loaded: Loaded) -> tuple[Network, ...]:
             where = f"{loaded.origin}: detect.accept"
             raise ConfigError(where, f"{text!r} is not a network", 'write it like "10.0.0.0/8"') from None
     return tuple(found)
-
-
-def build_zones(loaded: Loaded) -> tuple[ZoneSpec, ...]:
-    """The zones of the built-in server. Raises ConfigError."""
-    found: dict[Name, ZoneSpec] = {}
-    for text, settings in loaded.settings.zones.items():
-        where = f"{loaded.origin}: zones.{text}"
-        zone = _zone(text, settings, where) if not settings.file else _joined(text, settings, loaded, where)
-        if zone.origin in found:
-            raise ConfigError(where, "is given twice", "keep one of the two")
-        found[zone.origin] = zone
-    return tuple(found.values())
-
-
-def _zone(text: str, zone: ZoneSettings, where: str) -> ZoneSpec:
-    origin = domain_name(text, where)
-    servers = tuple(domain_name(server, f"{where}.ns") for server in zone.ns) or (origin.prefixed("ns1"),)
-    local, at, domain = zone.email.partition("@")
-    try:
-        rname = parse_name(domain).prefixed(local) if at else parse_name(zone.email or f"hostmaster.{origin}")
-    except (ModelError, UnicodeError) as error:
-        raise ConfigError(f"{where}.email", str(error), 'write it like "hostmaster@example.org"') from None
-    soa = Soa(servers[0], rname, zone.refresh, zone.retry, zone.expire, zone.negative_ttl, zone.ttl)
-    return ZoneSpec(origin, soa, servers, zone.ttl)
-
-
-def _joined(text: str, zone: ZoneSettings, loaded: Loaded, where: str) -> ZoneSpec:
-    here = set(zone.__struct_fields__) - {"file", "secondaries", "transfer"}
-    extra = [key for key in sorted(here) if getattr(zone, key) != getattr(_DEFAULTS, key)]
-    if extra:
-        raise ConfigError(f"{where}.{extra[0]}", "does not go with a file", "write it into the master file")
-    origin = domain_name(text, where)
-    joined = read_joined(loaded.base / expanded(zone.file, f"{where}.file"), origin, f"{where}.file")
-    return ZoneSpec(origin, joined.zone.soa, (), joined.zone.soa.ttl, joined)
-
-
-_DEFAULTS = ZoneSettings()
 
 
 def build_names(loaded: Loaded) -> tuple[NameSpec, ...]:
@@ -167,16 +111,6 @@ def _source(entry: NameSettings, where: str, accepted: tuple[Network, ...]) -> S
         return WanSource(families, parse_host_id(entry.ipv6_host_id) if entry.ipv6_host_id else None)
     except ModelError as error:
         raise ConfigError(where, str(error), "correct it") from None
-
-
-def domain_name(text: str, where: str) -> Name:
-    """A name as people write it; letters outside ASCII become A-labels (RFC 5891). Raises ConfigError."""
-    try:
-        if not text.isascii():
-            text = idna.encode(text, uts46=True).decode("ascii")
-        return parse_name(text)
-    except (ModelError, idna.IDNAError) as error:
-        raise ConfigError(where, f"is not a domain name: {error}", 'write it like "www.example.org"') from None
 
 
 def build_provider(key: str, settings: ProviderSettings, loaded: Loaded, http: HttpClient) -> Provider:
@@ -255,15 +189,6 @@ def secret_of(settings: ProviderSettings, loaded: Loaded, where: str) -> Secret:
     return secret_from_environment(value, f"{where}.{key}")
 
 
-def expanded(text: str, where: str) -> Path:
-    """A path with ``~`` and systemd's ``$CREDENTIALS_DIRECTORY`` filled in. Raises ConfigError."""
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY", "$CREDENTIALS_DIRECTORY")
-    try:
-        return Path(text.replace("$CREDENTIALS_DIRECTORY", credentials)).expanduser()
-    except RuntimeError:
-        raise ConfigError(where, f"{text[:80]!r} names no home directory", "write the whole path") from None
-
-
 def web_access(loaded: Loaded, web: WebSettings) -> Access | None:
     """Who may read the page; None for everybody who reaches it. Raises ConfigError."""
     if not web.token_file:
@@ -287,33 +212,3 @@ def http_client(loaded: Loaded, ca_file: str, where: str) -> HttpClient:
             f"{where}.ca_file", f"cannot use {path}: {reason}", "name a file of PEM certificates"
         ) from None
     return HttpClient(ca_file=path)
-
-
-def dns_addresses(loaded: Loaded, override: tuple[str, ...] | None = None) -> tuple[tuple[str, int], ...]:
-    """Where the built-in DNS server listens: nowhere without a zone; an empty host stands for all of the machine.
-
-    ``override`` is what ``--dns`` says.
-    """
-    texts = loaded.settings.dns.listen if loaded.settings.dns else ()
-    where = f"{loaded.origin}: dns.listen"
-    if override is not None:
-        texts, where = override, "--dns"
-    if not loaded.settings.zones:
-        return ()
-    return tuple(parse_listen(text, where, 53) for text in texts)
-
-
-def parse_listen(text: str, where: str, default_port: int) -> tuple[str, int]:
-    """``HOST:PORT``, ``[HOST]:PORT``, ``:PORT`` (all addresses) or ``HOST``. Raises ConfigError."""
-    host, _, port = text.rpartition(":") if ":" in text and not text.endswith("]") else (text, "", str(default_port))
-    host = host.strip("[]")
-    if not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535 or (":" in host and "[" not in text):
-        raise ConfigError(
-            where, f"{text!r} is not an address and a port", 'write it like "127.0.0.1:5300" or "[::1]:53"'
-        )
-    if host:
-        try:
-            host = str(parse_address(host)) if host != "localhost" else "127.0.0.1"
-        except ModelError as error:
-            raise ConfigError(where, str(error), 'write it like "127.0.0.1:5300" or "[::1]:53"') from None
-    return (host, int(port))

@@ -5,21 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from homing.app.build import (
-    accepted_networks,
-    build_names,
-    build_provider,
-    build_zones,
-    http_client,
-    parse_listen,
-    secret_of,
-    web_access,
-)
+from homing.app.build import accepted_networks, build_names, build_provider, http_client, secret_of, web_access
 from homing.app.dns.ways import settings_setup
 from homing.app.news import check_wishes
 from homing.app.observe import build_observing
+from homing.app.places import parse_listen
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import Loaded
+from homing.app.zones import build_zones
 from homing.effects.clock import SystemClock
 from homing.effects.http import HttpClient
 from homing.errors import ConfigError

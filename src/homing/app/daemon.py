@@ -18,7 +18,7 @@ import msgspec
 from prometheus_client import Gauge
 
 from homing import __version__
-from homing.app.build import build_zones, dns_addresses, parse_listen, web_access
+from homing.app.build import web_access
 from homing.app.dns.figures import DnsFigures, build_figures, secondary_figures
 from homing.app.dns.local import answering
 from homing.app.dns.ways import settings_setup
@@ -27,11 +27,13 @@ from homing.app.household import Household
 from homing.app.listening import Listening, listening
 from homing.app.news import household_situation, wishes_of
 from homing.app.notify import notify_service_manager
+from homing.app.places import dns_addresses, parse_listen
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import DnsSettings, Loaded
 from homing.app.transfers import Transfers
 from homing.app.views import SHOWN_CHANGES, build_state, change_views
 from homing.app.zone_views import zone_views
+from homing.app.zones import build_zones
 from homing.dns.authority import Authority
 from homing.dns.server import DnsServer
 from homing.dns.stats import Stats

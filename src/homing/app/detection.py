@@ -13,7 +13,7 @@ import click
 
 from homing.app.observe import build_observing
 from homing.app.settings import Loaded
-from homing.detect import run_rounds
+from homing.detect.round import run_rounds
 from homing.effects.clock import SystemClock
 from homing.effects.http import HttpClient
 from homing.model.address import Family

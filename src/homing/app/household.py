@@ -9,11 +9,12 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 
-from homing.app.build import OWN, ZoneSpec, build_names, build_provider, build_zones, http_client
+from homing.app.build import OWN, build_names, build_provider, http_client
 from homing.app.keeper import ZoneKeeper
 from homing.app.observe import build_detector, build_observing, own_addresses
 from homing.app.settings import Loaded
-from homing.detect import run_rounds
+from homing.app.zones import ZoneSpec, build_zones
+from homing.detect.round import run_rounds
 from homing.dns.authority import Authority
 from homing.effects.backoff import Backoff
 from homing.effects.clock import Clock, wait_until

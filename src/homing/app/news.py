@@ -6,8 +6,8 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
-from homing.app.build import expanded
 from homing.app.cluster.settings import ClusterSettings
+from homing.app.places import expanded
 from homing.app.settings import Loaded
 from homing.effects.metrics import OVERDUE
 from homing.effects.secret import Secret, secret_from_environment, secret_from_file
@@ -145,7 +145,7 @@ def household_situation(household: Household) -> Situation | None:
 
 def operator_situation(operator: Operator, now: float) -> Situation | None:
     """How things are in a cluster, as its leader knows; None for all others. ``now`` is Unix seconds."""
-    from homing.operator.world import site_addresses
+    from homing.operator.site_views import site_addresses
 
     term = operator.term
     if term is None or not term.synced or not term.world.sites.synced.is_set():

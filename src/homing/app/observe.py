@@ -8,26 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from homing.app.build import accepted_networks, expanded
+from homing.app.build import accepted_networks
+from homing.app.places import expanded
 from homing.app.settings import Loaded
 from homing.app.settings import Observer as Given
-from homing.detect import (
-    Detector,
-    DetectorSettings,
-    HttpService,
-    Interfaces,
-    ListSource,
-    NetworkAsk,
-    Observer,
-    RoundSettings,
-    ServerLists,
-    StunServer,
-    Transport,
-    default_observers,
-    interface_addresses,
-    stable,
-    watch_addresses,
-)
+from homing.detect.ask import NetworkAsk
+from homing.detect.builtin import default_observers
+from homing.detect.detector import Detector, DetectorSettings
+from homing.detect.interface import interface_addresses, stable
+from homing.detect.observers import HttpService, Interfaces, Observer, StunServer
+from homing.detect.round import RoundSettings
+from homing.detect.server_lists import ListSource, ServerLists
+from homing.detect.stun import Transport
+from homing.detect.watch import watch_addresses
 from homing.effects.clock import Clock
 from homing.effects.http import HttpClient
 from homing.effects.log import get_logger

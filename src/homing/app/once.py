@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from homing import __version__
-from homing.app.build import dns_addresses
 from homing.app.household import Household
+from homing.app.places import dns_addresses
 from homing.app.secondaries import transfer_policy
 from homing.app.settings import Loaded
 from homing.app.transfers import Transfers

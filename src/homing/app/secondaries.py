@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 
-from homing.app.build import build_zones, domain_name, expanded, parse_listen
 from homing.app.key_files import keys_in
+from homing.app.places import expanded, parse_listen
 from homing.app.settings import DnsSettings, Loaded, TsigKeySettings
+from homing.app.zones import build_zones, domain_name
 from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
 from homing.dns.transfers.secondary import Secondary
 from homing.dns.transfers.transfer import Rule

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from homing.effects.http import prefer_stable_source
+from homing.effects.sockets import prefer_stable_source
 from homing.errors import ObservationError
 from homing.model.address import Address
 

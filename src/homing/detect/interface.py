@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from homing.detect import netlink
-from homing.effects.http import prefer_stable_source
+from homing.effects.sockets import prefer_stable_source
 from homing.errors import ObservationError
 from homing.model.address import Address, Family, Reach, parse_address, reach_of
 

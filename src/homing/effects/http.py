@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import socket
 import ssl
 import urllib.request
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from homing import __version__
 from homing.effects.clock import SystemClock
 from homing.effects.resolve import Resolver
+from homing.effects.sockets import prefer_stable_source
 from homing.errors import HomingError
 from homing.model.address import Family
 
@@ -28,9 +28,6 @@ USER_AGENT = f"Homing/{__version__} (+https://homing.dev)"
 
 MAX_BODY = 64 * 1024
 """Bytes of an answer that are read, unless the caller says otherwise; a longer one is an error."""
-
-_IPV6_ADDR_PREFERENCES = 72
-_IPV6_PREFER_SRC_PUBLIC = 2
 
 _SOCKET_FAMILY = {None: socket.AF_UNSPEC, Family.V4: socket.AF_INET, Family.V6: socket.AF_INET6}
 
@@ -55,13 +52,6 @@ class HttpResponse:
     def text(self) -> str:
         """The body as text; undecodable bytes are replaced."""
         return self.body.decode("utf-8", "replace")
-
-
-def prefer_stable_source(sock: socket.socket) -> None:
-    """Ask for a stable, not a temporary, IPv6 source address (RFC 5014); does nothing where it is not offered."""
-    if sock.family == socket.AF_INET6:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_ADDR_PREFERENCES, _IPV6_PREFER_SRC_PUBLIC)
 
 
 class HttpClient:

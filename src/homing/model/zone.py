@@ -89,14 +89,14 @@ class Zone:
 
 def zone(origin: Name, serial: int, soa: Soa, rrsets: Iterable[RRset]) -> Zone:
     """Build a zone version. Raises ModelError for names outside it, repeats, a CNAME beside other data, two CNAMEs."""
-    nodes: dict[Name, dict[int, RRset]] = {origin: {}}
+    nodes: dict[Name, Mapping[int, RRset]] = {origin: _NOTHING}
     known = {origin.key}
     for item in rrsets:
         _check_place(origin, item)
-        types = nodes.setdefault(item.name, {})
-        if item.type in types:
+        types = nodes.get(item.name)
+        if types and item.type in types:
             raise ModelError(f"{item.name} {type_name(item.type)} is given twice")
-        types[item.type] = item
+        nodes[item.name] = {**types, item.type: item} if types else {item.type: item}
         key = item.name.key
         known.add(key)
         if key[1:] in known or key == origin.key:  # and then all above it
@@ -104,12 +104,11 @@ def zone(origin: Name, serial: int, soa: Soa, rrsets: Iterable[RRset]) -> Zone:
         for above in _between(item.name, origin):
             if above.key in known:
                 break
-            nodes.setdefault(above, {})
+            nodes.setdefault(above, _NOTHING)
             known.add(above.key)
     for name, types in nodes.items():
         _check_node(origin, name, types)
-    frozen = {name: MappingProxyType(types) for name, types in nodes.items()}
-    return Zone(origin, serial, soa, MappingProxyType(frozen))
+    return Zone(origin, serial, soa, MappingProxyType(nodes))
 
 
 def _check_place(origin: Name, item: RRset) -> None:
@@ -184,7 +183,7 @@ def amend(old: Zone, changes: Mapping[tuple[Name, int], RRset | None]) -> tuple[
             kept[rtype] = item
         if types is None:
             made.append(name)
-        nodes[name] = MappingProxyType(kept)
+        nodes[name] = kept or _NOTHING
     if not removed and not added:
         return old, ZoneDiff((), ())
     for name in dict.fromkeys(item.name for item in added):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
@@ -17,7 +17,8 @@ from homing.kube.objects import Key
 from homing.kube.resource import NODES
 from homing.kube.watch import Mirror
 from homing.model.observation import Verdict
-from homing.operator.sites import DEFAULT, MakeDetector, SiteObserver
+from homing.operator.site_views import site_of
+from homing.operator.sites import MakeDetector, SiteObserver
 
 log = get_logger("agent")
 
@@ -34,16 +35,6 @@ LABELS_LOOK = 300.0
 def lease_name(site: str) -> str:
     """The Lease that the agents of a Site elect one of them by."""
     return f"homing-site-{site}"
-
-
-def site_of(labels: Mapping[str, str], sites: Iterable[Site]) -> Site | None:
-    """The Site of a node with these labels: the first by name that selects it, else a ``default`` that selects none."""
-    by_name = sorted(sites, key=lambda site: site.metadata.name)
-    for site in by_name:
-        selector = site.spec.node_selector
-        if selector and all(labels.get(key) == value for key, value in selector.items()):
-            return site
-    return next((one for one in by_name if one.metadata.name == DEFAULT and not one.spec.node_selector), None)
 
 
 class Agent:

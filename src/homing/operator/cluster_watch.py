@@ -22,9 +22,8 @@ from homing.model.address import Address
 from homing.model.health import Health
 from homing.model.name import Name
 from homing.model.rrset import RRset
-from homing.operator.agent import site_of
 from homing.operator.cluster_views import Reading, hosts
-from homing.operator.world import site_addresses
+from homing.operator.site_views import site_addresses, site_of
 from homing.records.cluster import Changes, ClusterRecords
 
 log = get_logger("nodes")

@@ -22,7 +22,7 @@ from homing.kube.recorder import Recorder
 from homing.kube.resource import CONFIG_MAPS, Resource
 from homing.kube.watch import Mirror
 from homing.operator.own import reference
-from homing.operator.sites import DEFAULT
+from homing.operator.site_views import DEFAULT
 
 log = get_logger("esddns")
 

@@ -23,8 +23,8 @@ from homing.model.observation import Verdict
 from homing.operator.agent import lease_name
 from homing.operator.conditions import seconds_of
 from homing.operator.own import reference
-from homing.operator.sites import DEFAULT, MakeDetector, SiteObserver, detected_at
-from homing.operator.world import site_addresses
+from homing.operator.site_views import DEFAULT, site_addresses
+from homing.operator.sites import MakeDetector, SiteObserver, detected_at
 
 log = get_logger("home")
 

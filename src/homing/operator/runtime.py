@@ -31,7 +31,8 @@ from homing.operator.own import OwnAdapter
 from homing.operator.providers import COOLDOWN, Found, Providers
 from homing.operator.queue import Turns
 from homing.operator.secrets import Secrets
-from homing.operator.sites import DEFAULT, MakeDetector
+from homing.operator.site_views import DEFAULT
+from homing.operator.sites import MakeDetector
 from homing.operator.strato import StratoAdapter
 from homing.operator.world import AREAS, IPS, World
 from homing.providers.zone import ZoneProvider

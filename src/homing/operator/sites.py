@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from homing.detect import Detector
 from homing.detect.consensus import votes
+from homing.detect.detector import Detector
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
 from homing.errors import ConfigError, Conflict, KubeError, NotFound
@@ -19,12 +19,9 @@ from homing.kube.objects import Condition
 from homing.model.address import Address, Family
 from homing.model.observation import Outcome, Verdict
 from homing.operator.conditions import condition, condition_data, moment, seconds_of
-from homing.operator.world import site_addresses
+from homing.operator.site_views import site_addresses
 
 log = get_logger("sites")
-
-DEFAULT = "default"
-"""The Site of all nodes that no other Site selects."""
 
 GATHER = 0.3
 """Seconds after a change of one family in which the other may follow, so that both are told at once."""

@@ -17,8 +17,9 @@ from homing.kube.kinds.site import Site
 from homing.kube.objects import EndpointSlice, Key, Node, Service
 from homing.kube.resource import ENDPOINT_SLICES, NODES, SERVICES
 from homing.kube.watch import Mirror
-from homing.model.address import Address, Family, Network, family_of, parse_address
+from homing.model.address import Address, Family, Network, parse_address
 from homing.operator.entry import Entry
+from homing.operator.site_views import site_addresses
 from homing.sources import NodesSource, NodeView, ServiceSource, ServiceView, View
 
 log = get_logger("world")
@@ -151,18 +152,6 @@ def _service_of(item: EndpointSlice) -> str:
 
 def _said(site: Site) -> tuple[int, dict[Family, Address]]:
     return site.metadata.generation, site_addresses(site)
-
-
-def site_addresses(site: Site) -> dict[Family, Address]:
-    """The addresses in a Site's status; what cannot be read is left out."""
-    found: dict[Family, Address] = {}
-    for item in site.status.addresses:
-        try:
-            address = parse_address(item.address)
-        except ModelError:
-            continue
-        found[family_of(address)] = address
-    return found
 
 
 def node_view(node: Node, areas: str, ips: str) -> NodeView:

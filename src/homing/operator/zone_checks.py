@@ -14,9 +14,8 @@ from homing.kube.kinds.site import Site
 from homing.model.address import Address, Network
 from homing.model.health import Health
 from homing.model.name import Name
-from homing.operator.agent import site_of
 from homing.operator.cluster_watch import ClusterWatch
-from homing.operator.world import site_addresses
+from homing.operator.site_views import site_addresses, site_of
 
 log = get_logger("checks")
 

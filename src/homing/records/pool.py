@@ -21,10 +21,12 @@ Packed = tuple[int, bytes]
 class Pool:
     """Addresses of members, of which several may have the same one. What a change costs grows with the change."""
 
+    __slots__ = ("_counts", "_held", "_sorted")
+
     def __init__(self) -> None:
         self._held: dict[str, tuple[Packed, ...]] = {}
         self._counts: dict[Packed, int] = {}
-        self._sorted: dict[int, list[bytes]] = {rtype: [] for rtype in FAMILIES}
+        self._sorted: dict[int, list[bytes]] = {}
 
     @property
     def members(self) -> Collection[str]:
@@ -44,7 +46,8 @@ class Pool:
     def answered(self, unhealthy: Mapping[bytes, Health]) -> dict[int, tuple[bytes, ...]]:
         """The data of the address records by type, at most ``MAX_ADDRESSES``: those that checks leave."""
         found: dict[int, tuple[bytes, ...]] = {}
-        for rtype, rdatas in self._sorted.items():
+        for rtype in FAMILIES:
+            rdatas = self._sorted.get(rtype)
             if rdatas:
                 passed = answered(rdatas, lambda data: unhealthy.get(data, Health.HEALTHY)) if unhealthy else rdatas
                 found[rtype] = tuple(passed[: MAX_ADDRESSES[rtype]])
@@ -60,7 +63,7 @@ class Pool:
         for each in after:
             self._counts[each] = count = self._counts.get(each, 0) + 1
             if count == 1:
-                insort(self._sorted[each[0]], each[1])
+                insort(self._sorted.setdefault(each[0], []), each[1])
                 changed = True
         for each in before:
             self._counts[each] = count = self._counts[each] - 1

@@ -205,9 +205,9 @@ def dns_command(
 
     import asyncio
 
-    from homing.app.build import parse_listen
     from homing.app.dns.serve import FileServer, Options
     from homing.app.dns.ways import server_setup
+    from homing.app.places import parse_listen
     from homing.app.secondaries import flags_policy
     from homing.effects.log import configure
     from homing.effects.secret import secret_from_file

@@ -87,7 +87,7 @@ def doctor_command(
 
 
 def _server(text: str) -> tuple[str, int] | None:
-    from homing.app.build import parse_listen
+    from homing.app.places import parse_listen
 
     if not text:
         return None

@@ -9,7 +9,7 @@ from typing import Literal
 
 from homing.app.observe import build_detector, build_observing
 from homing.app.settings import DetectSettings, HttpSettings, Loaded, Settings, StunSettings
-from homing.detect import Detector
+from homing.detect.detector import Detector
 from homing.effects.clock import Clock
 from homing.effects.http import HttpClient
 from homing.kube.kinds.site import Detect

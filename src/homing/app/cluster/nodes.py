@@ -26,6 +26,7 @@ from homing.checks import Check, Checker, CheckMetrics, NetworkProbe, parse_prob
 from homing.dns.authority import Authority
 from homing.dns.lookup import ROOT
 from homing.effects.clock import Clock, SystemClock
+from homing.effects.garbage import give_back
 from homing.effects.log import get_logger
 from homing.effects.metrics import Metrics
 from homing.errors import ConfigError, ModelError, StoreError
@@ -257,6 +258,7 @@ class NodeZone:
             if not self._seen:
                 self._seen = True
                 gc.freeze()  # all of it stays: looking through it for garbage would hold up changes
+                give_back()
                 self._authority.replace((), (ROOT,))
             self._say()
 

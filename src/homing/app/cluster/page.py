@@ -14,9 +14,9 @@ import socket
 from msgspec import structs
 
 from homing import __version__
-from homing.app.build import parse_listen
 from homing.app.cluster.common import lasting
 from homing.app.dns.figures import missing_serials
+from homing.app.places import parse_listen
 from homing.app.views import SHOWN_CHANGES, change_views
 from homing.effects.clock import Clock
 from homing.effects.log import get_logger
@@ -33,7 +33,7 @@ from homing.model.address import Address, parse_address
 from homing.operator.conditions import seconds_of
 from homing.operator.entry import Entry, Report, Which
 from homing.operator.runtime import Operator, Term
-from homing.operator.sites import DEFAULT
+from homing.operator.site_views import DEFAULT
 from homing.store import Store
 from homing.web.view import ChangeView, FamilyView, NameView, SecondaryView, SiteView, StateView, ZoneView
 

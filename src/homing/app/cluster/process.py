@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 from homing import __version__
-from homing.app.build import parse_listen
 from homing.app.cluster.common import credentials_of, history_of
 from homing.app.cluster.detect import Detectors
 from homing.app.cluster.esddns import read_config_map
@@ -19,6 +18,7 @@ from homing.app.cluster.metrics import AgentCollector, ClusterMetrics, Credentia
 from homing.app.cluster.page import ClusterPage
 from homing.app.cluster.settings import ClusterSettings
 from homing.app.news import cluster_wishes, operator_situation
+from homing.app.places import parse_listen
 from homing.effects.clock import Clock, SystemClock
 from homing.effects.http import HttpClient
 from homing.effects.log import configure, get_logger

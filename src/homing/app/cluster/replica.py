@@ -10,8 +10,8 @@ import contextlib
 import random
 from collections.abc import Callable, Iterable
 
-from homing.app.build import parse_listen
 from homing.app.keeper import ZoneKeeper
+from homing.app.places import parse_listen
 from homing.dns.authority import Authority, Change
 from homing.dns.transfers.inbound import Current, Refused, Steps, Whole, applied, replaced, zone_of
 from homing.dns.transfers.journal import Step, condense

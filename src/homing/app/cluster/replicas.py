@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from homing.app.build import parse_listen
 from homing.app.cluster.replica import Replica
 from homing.app.cluster.transfer_key import TransferKey
+from homing.app.places import parse_listen
 from homing.app.transfers import Transfers
 from homing.dns.authority import Authority
 from homing.dns.transfers.feed import Feed

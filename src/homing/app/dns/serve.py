@@ -33,6 +33,7 @@ from homing.dns.server import DnsServer
 from homing.dns.stats import Stats
 from homing.dns.transfers.policy import TransferPolicy, ZonePolicy
 from homing.effects.clock import Clock, SystemClock
+from homing.effects.garbage import give_back
 from homing.effects.log import get_logger
 from homing.effects.thread import in_thread
 from homing.errors import ConfigError, StoreError
@@ -189,6 +190,7 @@ class FileServer:
             await asyncio.to_thread(self._recall, store)
             gc.freeze()  # the zones stay: looking through them for garbage would hold up answers
             gc.enable()
+            give_back()
             await stack.enter_async_context(self._serving(store))
             transfers.begin()
             announce(self)

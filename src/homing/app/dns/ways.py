@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from homing.app.build import expanded
+from homing.app.places import expanded
 from homing.app.settings import DnsSettings, Loaded
 from homing.dns.cookie import SECRET_SIZE
 from homing.dns.engine.limit import RateLimit

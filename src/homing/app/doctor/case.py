@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from homing.app.build import build_zones
 from homing.app.observe import build_observing
 from homing.app.settings import Loaded
-from homing.detect import run_rounds
+from homing.app.zones import build_zones
+from homing.detect.round import run_rounds
 from homing.effects.clock import Clock
 from homing.effects.http import HttpClient
 from homing.errors import ConfigError, StoreError

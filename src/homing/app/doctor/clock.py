@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from homing.app.doctor.case import Case
 from homing.app.doctor.finding import Finding, Level
 from homing.app.observe import build_observing
-from homing.detect import HttpService
+from homing.detect.observers import HttpService
 from homing.effects.clock import Clock
 from homing.effects.http import HttpClient, HttpError
 from homing.errors import ConfigError

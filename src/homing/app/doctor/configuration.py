@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from homing.app.build import expanded
 from homing.app.check import check
 from homing.app.doctor.case import Case
 from homing.app.doctor.finding import Finding, Level
+from homing.app.places import expanded
 from homing.app.settings import Loaded
 from homing.errors import ConfigError
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from homing.app.build import dns_addresses, parse_listen
 from homing.app.doctor.case import Case
 from homing.app.doctor.finding import Finding, Level
 from homing.app.listening import EVERYWHERE, machine_hosts
+from homing.app.places import dns_addresses, parse_listen
 from homing.errors import ConfigError, ObservationError
 
 PORTS = "ports"

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from homing.app.build import build_zones, dns_addresses
 from homing.app.doctor.case import Case
 from homing.app.doctor.delegation import Outside, Own, Referral, Server, judge, special
 from homing.app.doctor.finding import Finding, Level
 from homing.app.doctor.questions import Questions, Said, system_resolver
+from homing.app.places import dns_addresses
+from homing.app.zones import build_zones
 from homing.errors import ConfigError, ModelError
 from homing.model.address import Address
 from homing.model.name import Name, parse_name

@@ -10,7 +10,7 @@ from homing.app.migrate.migration import Manifest, Migration, guide, manifest, n
 from homing.app.migrate.toml import toml_of
 from homing.app.settings import Loaded
 from homing.operator.esddns import CONFIG, NAME, SECRET
-from homing.operator.sites import DEFAULT
+from homing.operator.site_views import DEFAULT
 
 
 def migrate_config_map(data: Mapping[str, str], namespace: str) -> Migration:

@@ -89,7 +89,6 @@ class Names:
     def __init__(self, zones: Zones) -> None:
         self.nodes: dict[bytes, Node] = {}
         self.denials: dict[Name, Denials] = {}
-        self._types: dict[frozenset[int], frozenset[int]] = {}
         self._nested: frozenset[Name] = frozenset()
         self._below: Counter[tuple[bytes, ...]] = Counter()
         """By the key of a name, how many origins are below it."""
@@ -118,7 +117,7 @@ class Names:
             return False
         denials = self.denials[after.origin]
         denials.clear()
-        depth = len(after.origin.key)
+        depth, kinds = len(after.origin.key), dict[frozenset[int] | None, Node]()
         for key in {item.name.key for item in touched}:
             for start in range(len(key) - depth + 1):
                 name = Name(key[start:])
@@ -126,7 +125,7 @@ class Names:
                 if types is None:
                     self.nodes.pop(name.wire, None)
                 else:
-                    self._put(after, name, types, denials)
+                    self._put(after, name, types, denials, kinds)
         return True
 
     def _build(self, zones: Zones) -> None:
@@ -160,17 +159,20 @@ class Names:
     def _add_zone(self, zone: Zone) -> None:
         within = [origin for origin in self._nested if origin != zone.origin and origin.is_within(zone.origin)]
         denials = self.denials[zone.origin] = Denials(zone, within)
+        kinds: dict[frozenset[int] | None, Node] = {}
         for name, types in zone.nodes.items():
-            self._put(zone, name, types, denials)
+            self._put(zone, name, types, denials, kinds)
 
-    def _put(self, zone: Zone, name: Name, types: Iterable[int], denials: Denials) -> None:
+    def _put(
+        self, zone: Zone, name: Name, types: Iterable[int], denials: Denials, kinds: dict[frozenset[int] | None, Node]
+    ) -> None:
+        """Have a name here. ``kinds``: thousands own the same few types, and share what says so."""
         key, special = name.key, denials.special
         owned: frozenset[int] | None = None
         hidden = special and any(key[at:] in special for at in range(len(key) - len(zone.origin.key) + 1))
         if not hidden and key not in denials.wild:
-            found = frozenset((*types, RRType.SOA.value) if name == zone.origin else types)
-            owned = self._types.setdefault(found, found)
-        self.nodes[name.wire.lower()] = (denials, owned)
+            owned = frozenset((*types, RRType.SOA.value) if name == zone.origin else types)
+        self.nodes[name.wire.lower()] = kinds.setdefault(owned, (denials, owned))
 
 
 def _is_special(item: RRset, zone: Zone) -> bool:

@@ -22,6 +22,7 @@ from homing.dns.engine.frames import Frames, Kind, change_from, frame, stats_dat
 from homing.dns.engine.setup import Setup
 from homing.dns.lookup import Zones
 from homing.dns.stats import Event
+from homing.effects.garbage import give_back
 
 _SETTLE = 1.0
 """Seconds between two reports of what was counted."""
@@ -107,12 +108,14 @@ class Worker:
                 self._answers = Answers(self._zones, manner=setup.manner, limit=setup.limit, forward=self._hand_over)
                 gc.collect()
                 gc.freeze()  # what is loaded stays: the collector need not walk it again and again
+                give_back()
             case Kind.CHANGE:
                 gc.disable()
                 self._zones, change = change_from(self._zones, body)
                 self._answers.update(self._zones, change)
                 if change.diff is None:
                     gc.freeze()  # a whole zone
+                    give_back()
                 gc.enable()
             case Kind.LISTEN:
                 sock = self._arrived.pop(0)
