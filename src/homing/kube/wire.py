@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from homing.effects.http import USER_AGENT
+from homing.effects.lean import load_aiohttp
 from homing.errors import ConfigError, KubeUnavailable, NotLeading
 from homing.kube.credentials import Credentials
 
@@ -40,6 +41,7 @@ class Wire:
     """Sends calls, each with the credentials of the moment; after a 401 once more with fresh ones."""
 
     def __init__(self, credentials: Credentials) -> None:
+        load_aiohttp()
         self._credentials = credentials
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
