@@ -99,6 +99,12 @@ class Cell:
         environment = ["env", f"PATH={search_path()}", f"--chdir={self.folder}"]
         return Process(self.folder / f"{name}.log", [*self.command(*environment, *words)])
 
+    def popen(self, *words: str) -> subprocess.Popen[str]:
+        """A command inside that runs on; its input and output are pipes."""
+        environment = {**os.environ, "PATH": search_path()}
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self.command(*words), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+
     def run(
         self, *words: str, stdin: str = "", timeout: float = 60.0, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
@@ -115,12 +121,17 @@ class Cell:
         assert not check or done.returncode == 0, f"{' '.join(words)[:300]}: {(done.stderr or done.stdout)[-2000:]}"
         return done
 
-    def pods(self) -> Iterator[dict[str, str]]:
-        """What the kernel says of each process in a pod: its status file."""
-        for folder in _processes(CGROUP):
+    def pods(self, uid: str = "") -> Iterator[dict[str, str]]:
+        """What the kernel says of each process in a pod: its status file, and as ``root`` the flags of its root.
+
+        Without ``uid`` of all pods.
+        """
+        for folder in _processes(f"{CGROUP}/.*{uid}"):
             with suppress(OSError):
                 lines = (folder / "status").read_text().splitlines()
-                yield {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                mounts = [line.split() for line in (folder / "mounts").read_text().splitlines()]
+                yield {**status, "root": next(flags for _, place, _, flags, *_ in mounts if place == "/")}
 
     def kill_pod(self, uid: str) -> None:
         """End all processes of a pod at once, as a machine that fails does."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,9 +85,7 @@ class World:
         """Meanwhile the Service is asked for a name; what became of it is there afterwards."""
         outcome: dict[str, Any] = {}
         command = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.node.asker", self.dns, name)
-        with subprocess.Popen(
-            self.node.cell.command(*command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as asker:
+        with self.node.cell.popen(*command) as asker:
             try:
                 yield outcome
             finally:
