@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -55,6 +56,18 @@ exec cat
 """
 """Of the first process: fixed paths of containerd, CNI and kubelet are not those of the machine, no name is looked up,
 a veth carries the node's address (not every kernel has dummy devices) and leads nowhere. The dead are the kernel's."""
+
+
+_PROBE = """
+mkdir $0/lower $0/upper $0/work $0/root
+mount -t overlay none -o lowerdir=$0/lower,upperdir=$0/upper,workdir=$0/work $0/root
+: >$0/file
+mount --bind $0/file /proc/sys/vm/panic_on_oom
+echo 1 >/proc/sys/net/ipv4/ip_forward
+ip link add node0 type veth peer name node1
+ip link add cni0 type bridge
+"""
+"""What the kernel must allow; ``$0`` is an empty folder."""
 
 
 class Cell:
@@ -147,13 +160,29 @@ def _processes(group: str) -> Iterator[Path]:
                 yield folder
 
 
+def hindrance() -> str:
+    """Why this machine cannot hold a node, whatever is installed; empty when it can."""
+    if os.geteuid() != 0:
+        return "a node needs root"
+    groups = _groups() if _CGROUPS.is_dir() else []
+    if not groups or not all(os.access(group.parent, os.W_OK) for group in groups):
+        return f"a node needs control groups, and {_CGROUPS} cannot be written"
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["unshare", "-nmp", "--fork", "--kill-child", "--mount-proc", "sh", "-e", "-c", _PROBE, folder]
+        try:
+            done = subprocess.run(
+                command, env={**os.environ, "PATH": search_path()}, capture_output=True, text=True, check=False
+            )
+        except OSError as error:
+            return f"a node needs unshare: {error.strerror}"
+    return f"a node needs namespaces with overlays and bridges: {done.stderr.strip()[:200]}" if done.returncode else ""
+
+
 def obstacle(needed: Sequence[str]) -> str:
     """Why there can be no node here; empty when there can."""
     path = os.pathsep.join((search_path(), "/usr/lib/cni"))
     missing = [program for program in needed if shutil.which(program, path=path) is None]
-    if missing:
-        return f"a node needs {', '.join(missing)}: run tests/install-peers node"
-    return "" if os.geteuid() == 0 else "a node needs root"
+    return hindrance() or (f"a node needs {', '.join(missing)}: run tests/install-peers node" if missing else "")
 
 
 def _groups() -> list[Path]:

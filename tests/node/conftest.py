@@ -22,9 +22,9 @@ from tests.node.world import AGENT, DNS, OPERATOR, World
 def image() -> builder.Image:
     """The image of the sources as they are; the tests are skipped where it or a node cannot be had."""
     absent = missing((*PROGRAMS, *NODE_PROGRAMS))
-    hindrance = builder.obstacle() or obstacle(NEEDED) or (f"no {', '.join(absent)}: run make e2e" if absent else "")
-    if hindrance:
-        pytest.skip(hindrance)
+    reason = obstacle(NEEDED) or builder.obstacle() or (f"no {', '.join(absent)}: run make e2e" if absent else "")
+    if reason:
+        pytest.skip(reason)
     return builder.build()
 
 
