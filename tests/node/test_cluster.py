@@ -57,6 +57,14 @@ def test_the_examples_become_ready(world: World) -> None:
     until(lambda: world.all_have(WAN), PATIENCE, "the address at all providers")
 
 
+def test_the_doctor_finds_nothing_wrong(world: World) -> None:
+    """``homing doctor --kubernetes`` finds every part where the chart put it, with its rights."""
+    found = json.loads(world.doctor())["findings"]
+    assert {each["level"] for each in found} <= {"ok", "skipped"}, found
+    levels = {each["check"]: each["level"] for each in found}
+    assert [levels[f"rights of homing-{part}"] for part in ("operator", "agent", "dns")] == ["ok"] * 3
+
+
 def test_the_service_answers_over_udp_and_tcp(world: World) -> None:
     """dig through the Service's address has the Zone's name over UDP and over TCP."""
     until(lambda: world.internet.dig(world.dns, "home.example.com") == [WAN], PATIENCE, "an answer over UDP")

@@ -48,6 +48,14 @@ class World:
         spec = self.node.get("lease", lease, f"--namespace={NAMESPACE}")["spec"]
         return str(spec.get("holderIdentity") or "")
 
+    def doctor(self) -> str:
+        """What ``homing doctor`` says of the cluster, as JSON."""
+        where = ("env", f"PYTHONPATH={ROOT}", f"KUBECONFIG={self.node.kubeconfig('admin')}")
+        said = self.node.cell.run(
+            *where, sys.executable, "-m", "homing", "doctor", "--kubernetes", "--json", check=False
+        )
+        return said.stdout
+
     def all_have(self, address: str) -> bool:
         """Whether each name that follows the WAN address has this one and no other."""
         published = self.internet.published()
