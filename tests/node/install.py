@@ -10,8 +10,9 @@ import yaml
 from tests.deploy.manifests import CHART
 from tests.deploy.programs import found
 from tests.image.builder import ROOT, Image
+from tests.node import manifests
 from tests.node.internet import Internet
-from tests.node.manifests import NAMESPACE, namespace
+from tests.node.manifests import NAMESPACE
 from tests.node.node import Node
 
 _LIMIT = 180.0
@@ -19,17 +20,17 @@ _LIMIT = 180.0
 
 
 def install(node: Node, image: Image, internet: Internet) -> None:
-    """Have Homing there; its pods may still be on the way."""
-    node.apply(namespace(NAMESPACE, "restricted"), internet.authority_for(NAMESPACE))
+    """Have Homing there, whatever was; its pods may still be on the way."""
+    node.apply(manifests.namespace(NAMESPACE, "restricted"), internet.authority_for(NAMESPACE))
     values = node.folder / "values.yaml"
     values.write_text(yaml.safe_dump(_values(image, internet)))
-    helm(node, "install", "homing", str(CHART), f"--values={values}", *renderer())
+    helm(node, "upgrade", "--install", "homing", str(CHART), f"--values={values}", *renderer())
 
 
-def helm(node: Node, *words: str) -> str:
+def helm(node: Node, *words: str, namespace: str = NAMESPACE) -> str:
     """What helm prints. Raises AssertionError with what it said, ProgramsMissing."""
     folders = [f"HELM_{name}_HOME={node.folder / 'helm'}" for name in ("CACHE", "CONFIG", "DATA")]
-    flags = [f"--kubeconfig={node.kubeconfig('admin')}", f"--namespace={NAMESPACE}"]
+    flags = [f"--kubeconfig={node.kubeconfig('admin')}", f"--namespace={namespace}"]
     command = ("env", *folders, f"PYTHONPATH={ROOT}", str(found("helm")), *flags, *words)
     return node.cell.run(*command, timeout=_LIMIT).stdout
 
@@ -39,10 +40,15 @@ def renderer() -> list[str]:
     return [f"--post-renderer={sys.executable}", "--post-renderer-args=-m", f"--post-renderer-args={__name__}"]
 
 
-def _values(image: Image, internet: Internet) -> dict[str, Any]:
+def of(image: Image) -> dict[str, str]:
+    """The values of an image that the node has."""
     repository, _, tag = image.name.rpartition(":")
+    return {"repository": repository, "tag": tag, "pullPolicy": "Never"}
+
+
+def _values(image: Image, internet: Internet) -> dict[str, Any]:
     return {
-        "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+        "image": of(image),
         "agent": {"enabled": True},
         "operator": {"extraArgs": internet.operator_flags},
         "dns": {

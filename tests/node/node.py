@@ -6,7 +6,7 @@ import fcntl
 import json
 import secrets
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +24,8 @@ NAME = "node1"
 SERVICES = "10.96.0.0/16"
 KUBERNETES = "10.96.0.1"
 """The Service of the API server: the first address."""
+RESOLVER = "10.96.0.10"
+"""The Service of CoreDNS, so that port 53 of the node is free."""
 
 START_LIMIT = 60.0
 """Seconds each part may take until it is ready."""
@@ -31,7 +33,7 @@ START_LIMIT = 60.0
 NEEDED = ("containerd", "containerd-shim-runc-v2", "ctr", "runc", "bridge", "host-local", "portmap", "iptables")
 """Programs beside those that are built; ``tests/install-peers`` installs them."""
 
-_ETCD, _API = 2379, 6443
+_ETCD, _API, _DNS = 2379, 6443, 1053
 
 _USERS = {
     "admin": ("admin", "system:masters"),
@@ -77,7 +79,14 @@ class Node:
 
     def load(self, archive: Path) -> None:
         """Give containerd an image."""
-        self.cell.run("ctr", f"--address={self._containerd}", "-n=k8s.io", "images", "import", str(archive))
+        self._ctr("import", str(archive))
+
+    def tag(self, name: str, another: str) -> None:
+        """Give an image of containerd another name."""
+        self._ctr("tag", name, another)
+
+    def _ctr(self, *words: str) -> None:
+        self.cell.run("ctr", f"--address={self._containerd}", "-n=k8s.io", "images", *words)
 
     def kubectl(self, *words: str, stdin: str = "", timeout: float = 60.0) -> str:
         """What kubectl prints, as the administrator. Raises AssertionError with what it said."""
@@ -142,6 +151,7 @@ class Node:
             f"--cert-dir={self.folder / 'kubelet-pki'}",
         )  # fmt: skip
         self._run(coredns(), f"-conf={self._corefile()}")
+        self.apply(*_resolver())
         self._until("the node", kubelet, self._node_is_ready)
 
     def _run(self, command: str, *flags: str) -> Process:
@@ -251,7 +261,7 @@ state = "{self.folder / "containerd-state"}"
         """CoreDNS is the cluster's resolver; it knows names of Services and no others."""
         path = self.folder / "Corefile"
         names = f"kubernetes cluster.local {{\n    kubeconfig {self.kubeconfig('admin')} node\n  }}"
-        path.write_text(f".:53 {{\n  bind {ADDRESS}\n  {names}\n}}\n")
+        path.write_text(f".:{_DNS} {{\n  bind {ADDRESS}\n  {names}\n}}\n")
         return path
 
     def _kubelet_config(self) -> Path:
@@ -263,7 +273,7 @@ state = "{self.folder / "containerd-state"}"
             "cgroupRoot": f"/{CGROUP}",
             "containerRuntimeEndpoint": f"unix://{self._containerd}",
             "address": ADDRESS,
-            "clusterDNS": [ADDRESS],
+            "clusterDNS": [RESOLVER],
             "clusterDomain": "cluster.local",
             "podLogsDir": str(self.folder / "pods"),
             "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
@@ -276,3 +286,24 @@ state = "{self.folder / "containerd-state"}"
         path = self.folder / "kubelet.yaml"
         path.write_text(yaml.safe_dump(config))
         return path
+
+
+def _resolver() -> Iterator[dict[str, Any]]:
+    """The Service of CoreDNS, which is no pod here."""
+    ports = [(f"dns-{protocol.lower()}", protocol) for protocol in ("UDP", "TCP")]
+    metadata = {"name": "kube-dns", "namespace": "kube-system"}
+    asked = [{"name": name, "protocol": protocol, "port": 53} for name, protocol in ports]
+    yield {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"clusterIP": RESOLVER, "ports": asked},
+    }
+    yield {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {**metadata, "labels": {"kubernetes.io/service-name": "kube-dns"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [ADDRESS]}],
+        "ports": [{"name": name, "protocol": protocol, "port": _DNS} for name, protocol in ports],
+    }

@@ -20,7 +20,7 @@ MOVED = "203.0.113.20"
 
 
 def test_all_pods_run_as_anybody(world: World) -> None:
-    """Every process in every pod is 65532 and has no capability, on the host network too."""
+    """Every process in every pod is 65532, has no capability and a read-only root, on the host network too."""
     pods = [pod for part in ("operator", "dns", "agent") for pod in world.pods(part)]
     assert len(pods) == 5
     assert {pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods} == {0}
@@ -29,6 +29,7 @@ def test_all_pods_run_as_anybody(world: World) -> None:
     for status in processes:
         assert set(status["Uid"].split()) == {"65532"}, status["Name"]
         assert int(status["CapEff"], 16) == 0, status["Name"]
+        assert status["root"].split(",")[0] == "ro", status["Name"]
 
 
 def test_the_agent_finds_the_wan_address(world: World) -> None:
@@ -56,6 +57,14 @@ def test_the_examples_become_ready(world: World) -> None:
     until(lambda: world.all_have(WAN), PATIENCE, "the address at all providers")
 
 
+def test_the_doctor_finds_nothing_wrong(world: World) -> None:
+    """``homing doctor --kubernetes`` finds every part where the chart put it, with its rights."""
+    found = json.loads(world.doctor())["findings"]
+    assert {each["level"] for each in found} <= {"ok", "skipped"}, found
+    levels = {each["check"]: each["level"] for each in found}
+    assert [levels[f"rights of homing-{part}"] for part in ("operator", "agent", "dns")] == ["ok"] * 3
+
+
 def test_the_service_answers_over_udp_and_tcp(world: World) -> None:
     """dig through the Service's address has the Zone's name over UDP and over TCP."""
     until(lambda: world.internet.dig(world.dns, "home.example.com") == [WAN], PATIENCE, "an answer over UDP")
@@ -65,9 +74,8 @@ def test_the_service_answers_over_udp_and_tcp(world: World) -> None:
 
 def test_a_service_follows_its_pod(world: World, image: Image) -> None:
     """The name of a Service that asked for one is there while its pod is ready; areas have what nodes say."""
-    world.node.kubectl(
-        "annotate", "node", NAME, "k8s.pootis.network/node-areas=home", "k8s.pootis.network/node-ips=192.0.2.7"
-    )
+    told = ("k8s.pootis.network/node-areas=home", "k8s.pootis.network/node-ips=192.0.2.7")
+    world.node.kubectl("annotate", "--overwrite", "node", NAME, *told)
     world.node.apply(*workload("git", "web", image.name))
     name = "git.web.lb.example.com"
     until(lambda: world.internet.dig(world.dns, name) == ["192.0.2.7"], PATIENCE, f"an address of {name}")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from tests.deploy.manifests import CHART
 from tests.image.builder import Image
+from tests.node.cell import ADDRESS
+from tests.node.install import helm, of
 from tests.node.manifests import RESTRICTED, namespace
 from tests.node.node import Node
 
@@ -34,6 +37,34 @@ def test_port_53_takes_a_sysctl_of_the_pod_and_no_capability(node: Node, image: 
     failed = "--for=jsonpath={.status.phase}=Failed"
     node.kubectl("wait", "--namespace=strict", failed, "pod/capability", "--timeout=60s", timeout=70.0)
     assert "Permission denied" in node.kubectl("logs", "--namespace=strict", "capability")
+
+
+def test_the_chart_opens_low_ports_of_the_node(node: Node, image: Image) -> None:
+    """By ``hostPort`` and on the host's network, dig at the node's address has answers over UDP and TCP. Nobody is root
+    but on the host's network, and there with the capability of low ports alone."""
+    sort = {"edge": ("nodeDNS.hostPort=53", 53), "low": ("nodeDNS.hostNetwork=true,nodeDNS.port=54", 54)}
+    for name, (flags, _) in sort.items():
+        base = f"operator.enabled=false,crds.install=false,nodeDNS.enabled=true,nodeDNS.kind=DaemonSet,{flags}"
+        zone = f"config.zone={name}.example,config.soaNS=ns1.{name}.example:{ADDRESS},config.soaEmail=a@example.net"
+        ours = ",".join(f"image.{key}={value}" for key, value in of(image).items())
+        values = [f"--set={each}" for each in (base, zone, ours)]
+        helm(node, "install", name, str(CHART), "--create-namespace", *values, namespace=name)
+    for name, (_, port) in sort.items():
+        node.kubectl("rollout", "status", f"--namespace={name}", "--timeout=60s", f"daemonset/{name}-homing-node-dns")
+        for flag in ("+notcp", "+tcp"):
+            said = node.cell.run("dig", f"@{ADDRESS}", f"-p{port}", flag, "+short", f"ns1.{name}.example").stdout
+            assert said.split() == [ADDRESS]
+    assert _rights(node, "edge") == {("65532", 0)}
+    assert _rights(node, "low") == {("0", 1 << 10)}  # CAP_NET_BIND_SERVICE
+    for name in sort:
+        helm(node, "uninstall", name, namespace=name)
+
+
+def _rights(node: Node, namespace: str) -> set[tuple[str, int]]:
+    """Who the processes of Homing in a namespace are, and their capabilities."""
+    (pod,) = node.pods(namespace, "app.kubernetes.io/component=node-dns")
+    ours = [each for each in node.cell.pods(pod["metadata"]["uid"]) if each["Name"].startswith("homing")]
+    return {(each["Uid"].split()[0], int(each["CapEff"], 16)) for each in ours}
 
 
 def _pod(name: str, image: Image, *words: str, security: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +48,14 @@ class World:
         spec = self.node.get("lease", lease, f"--namespace={NAMESPACE}")["spec"]
         return str(spec.get("holderIdentity") or "")
 
+    def doctor(self) -> str:
+        """What ``homing doctor`` says of the cluster, as JSON."""
+        where = ("env", f"PYTHONPATH={ROOT}", f"KUBECONFIG={self.node.kubeconfig('admin')}")
+        said = self.node.cell.run(
+            *where, sys.executable, "-m", "homing", "doctor", "--kubernetes", "--json", check=False
+        )
+        return said.stdout
+
     def all_have(self, address: str) -> bool:
         """Whether each name that follows the WAN address has this one and no other."""
         published = self.internet.published()
@@ -86,9 +93,7 @@ class World:
         """Meanwhile the Service is asked for a name; what became of it is there afterwards."""
         outcome: dict[str, Any] = {}
         command = ("env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "tests.node.asker", self.dns, name)
-        with subprocess.Popen(
-            self.node.cell.command(*command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as asker:
+        with self.node.cell.popen(*command) as asker:
             try:
                 yield outcome
             finally:

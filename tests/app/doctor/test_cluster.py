@@ -23,6 +23,7 @@ from homing.kube.objects import (
     EndpointSlice,
     Lease,
     LeaseSpec,
+    ObjectMeta,
     Service,
     ServicePort,
     ServiceSpec,
@@ -191,6 +192,9 @@ def test_what_is_not_ready_is_told_with_what_it_says() -> None:
     assert judged(seen("web/good", "True")).level is OK
     assert judged(seen("home", "True", kind="Detected"), main="Detected").level is OK
     assert judging.ready("Domain", []) is None
+    made = ObjectMeta(creation_timestamp=datetime.fromtimestamp(NOW - 10, UTC).isoformat())
+    assert judged(Seen("web/new", [], judging.is_new(made, NOW))).level is NOTE
+    assert judged(Seen("web/new", [], judging.is_new(made, NOW + 60))).level is WARNING
     disputed = Seen("home", [Condition("Detected", "True"), Condition("Disputed", "True", "Split")])
     assert judged(disputed, main="Detected").level is ERROR
 

@@ -11,13 +11,16 @@ from typing import Any, cast
 from homing.app.doctor.cluster.rights import OF_NAMESPACES, Part, Right
 from homing.app.doctor.finding import Finding, Level, many
 from homing.kube.crd import Definition, manifest
-from homing.kube.objects import Condition, EndpointSlice, Lease
+from homing.kube.objects import Condition, EndpointSlice, Lease, ObjectMeta
 
 OLDEST = (1, 31)
 """The version of Kubernetes that our kinds need (selectable fields)."""
 
 SKEW = 30.0
 """Seconds that this machine's clock and a holder's may differ."""
+
+NEW = 30.0
+"""Seconds in which an object gets its first status; a Site's takes a round of detection."""
 
 
 def version(told: str) -> Finding:
@@ -108,10 +111,17 @@ def _moment(text: str | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One object of our kinds: its name with namespace, and its conditions."""
+    """One object of our kinds: its name with namespace, its conditions, and whether it was made just now."""
 
     name: str
     conditions: Sequence[Condition]
+    is_new: bool = False
+
+
+def is_new(metadata: ObjectMeta, now: float) -> bool:
+    """Whether an object was made so short a time ago that it need not have a status yet; ``now`` is Unix time."""
+    made = _moment(metadata.creation_timestamp)
+    return made is not None and now - made < NEW
 
 
 def ready(kind: str, objects: Sequence[Seen], main: str = "Ready") -> Finding | None:
@@ -127,6 +137,8 @@ def ready(kind: str, objects: Sequence[Seen], main: str = "Ready") -> Finding | 
         return Finding(plural, Level.ERROR, text, f"kubectl describe {kind.lower()} tells more and what happened")
     if unknown:
         text = f"{len(unknown)} of {len(objects)} have no status yet: {many([item.name for item in unknown])}"
+        if all(item.is_new for item in unknown):
+            return Finding(plural, Level.NOTE, text, "made just now: look again in half a minute")
         return Finding(
             plural, Level.WARNING, text, "nobody cares for them: see whether the operator and homing dns run"
         )
