@@ -1,7 +1,7 @@
 """Stands in for the programs that the reader of a guide runs: ``python -m tests.docs.programs NAME WORDS``.
 
-Each is held against the real thing as far as that goes here: what can run is run, what would change a cluster is asked of
-the API server without doing it, and of what needs machines that are not here at least the words are right.
+Each is held against the real thing as far as that goes here: what can run is run, what would change a cluster is asked
+of the API server without doing it, and of what needs machines that are not here at least the words are right.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def kubectl(words: list[str]) -> int:
         words = [*words, "--dry-run=server"]
     if verb in ("wait", "port-forward", "rollout", "logs", "exec"):
         short = {"wait": ["--timeout=0s"], "rollout": ["--timeout=1s"], "port-forward": ["--pod-running-timeout=1s"]}
-        done = subprocess.run([program("kubectl"), *words, *short.get(verb, [])], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [program("kubectl"), *words, *short.get(verb, [])], capture_output=True, text=True, check=False
+        )
         sys.stderr.write(done.stderr)
         return 0 if OF_PODS.search(done.stderr) else done.returncode
     return run(program("kubectl"), *words)
@@ -107,7 +109,9 @@ def dig(words: list[str]) -> int:
     if "+trace" in words:
         return run(program("dig"), "+time=1", "+tries=1", *words, fine={0, 9, 10})
     for _ in range(50):
-        done = subprocess.run([program("dig"), "+time=1", "+tries=1", *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [program("dig"), "+time=1", "+tries=1", *words], capture_output=True, text=True, check=False
+        )
         if done.returncode != 9:
             break
         time.sleep(0.1)
@@ -140,7 +144,8 @@ def docker(words: list[str]) -> int:
     """The Dockerfile and the secrets' files are there; behind the image's name come words of ``homing``."""
     verb, *rest = words
     if verb == "run":
-        return parsed(rest[rest.index("homing") + 1 :]) and 0
+        parsed(rest[rest.index("homing") + 1 :])
+        return 0
     if verb == "build":
         named = [rest[rest.index("-f") + 1], *(word.partition("src=")[2] for word in rest if "src=" in word)]
         missing = [name for name in named if not Path(name).exists()]
@@ -159,6 +164,11 @@ def git(words: list[str]) -> int:
     return 0 if words[0] in ("clone", "checkout") else refused(f"git {words[0]}")
 
 
+def pdnsutil(words: list[str]) -> int:
+    """``test_secondaries.py`` runs it."""
+    return 0 if words else refused("pdnsutil")
+
+
 def script(words: list[str]) -> int:
     """A script of deploy/, which ``tests/deploy`` runs: here as a dry run with the words of the page."""
     return run(*words, "--dry-run", quiet=True)
@@ -166,11 +176,13 @@ def script(words: list[str]) -> int:
 
 STAND_INS: dict[str, Callable[[list[str]], int]] = {
     "homing": homing, "kubectl": kubectl, "helm": helm, "dig": dig, "make": make, "pip": pip, "uvx": uvx,
-    "docker": docker, "podman": docker, "systemctl": systemctl, "git": git, "script": script,
+    "docker": docker, "podman": docker, "systemctl": systemctl, "git": git, "pdnsutil": pdnsutil, "script": script,
 }  # fmt: skip
 
-REAL = ("bash", "sh", "cat", "chmod", "cp", "curl", "date", "diff", "dirname", "grep", "head", "jq", "mv", "openssl", "sed", "seq",
-        "sleep", "touch", "tr", "tsig-keygen")  # fmt: skip
+REAL = (
+    "bash", "sh", "cat", "chmod", "cp", "curl", "date", "diff", "dirname", "grep", "head", "jq", "mv", "openssl", "sed",
+    "seq", "sleep", "touch", "tr", "tsig-keygen",
+)  # fmt: skip
 """Programs that are run as they are. A guide that uses another one fails until it is here or above."""
 
 

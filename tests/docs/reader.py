@@ -1,4 +1,4 @@
-"""A reader of the guides: a folder with a checkout, a shell whose programs are stand-ins, and what the pages ask to be there."""
+"""A reader of the guides: a checkout, a shell whose programs are stand-ins, and what the pages take for there."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ lasting() {{ READER_PARSES=yes "$@"; "$@" & }}
 cd {folder}
 """
 
-_LASTING = re.compile(r"^(homing (?:up|demo|dns(?! check| stats)|.*--watch)(?:[^&#\n]*[^&#\n ])?)( *#.*)?$", re.MULTILINE)
+_LASTING = re.compile(
+    r"^(homing (?:up|demo|dns(?! check| stats)|.*--watch)(?:[^&#\n]*[^&#\n ])?)( *#.*)?$", re.MULTILINE
+)
 """A command that a reader would look at and end, or leave in a window of its own."""
 
 

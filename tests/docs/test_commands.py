@@ -56,7 +56,9 @@ def installed(fresh: ControlPlane, nothing: None) -> Iterator[Path]:
     fresh.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(KUSTOMIZE / "base" / "crds.yaml"))
     parts = ("crds.install=false", "agent.enabled=true", "dns.enabled=true", *NODE_DNS)
     values = [f"--set={value}" for value in parts]
-    said = helm("install", "homing", str(CHART), "-n=homing", "--create-namespace", *values, kubeconfig=fresh.kubeconfig())
+    said = helm(
+        "install", "homing", str(CHART), "-n=homing", "--create-namespace", *values, kubeconfig=fresh.kubeconfig()
+    )
     assert said.status == 0, said.error
     for name in ("reader", "esddns"):
         fresh.kubectl("create", "namespace", name)
@@ -75,7 +77,11 @@ def test_the_commands_of_a_page_work_in_a_cluster(page: str, installed: Path, tm
     programs.mkdir()
     (programs / "kubectl").symlink_to(program("kubectl"))
     (programs / "helm").symlink_to(found("helm"))
-    environment = {"METALLB_MANIFEST": str(found("metallb")), "API_KEY": "key-of-the-house-0815", "TARGET_DOMAIN_FQDN": "example.org"}
+    environment = {
+        "METALLB_MANIFEST": str(found("metallb")),
+        "API_KEY": "key-of-the-house-0815",
+        "TARGET_DOMAIN_FQDN": "example.org",
+    }
     done = subprocess.run(
         ["/bin/bash", "-c", head + SPOKEN[page]], env=environment | dict(more),
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=40, check=False,

@@ -7,8 +7,9 @@ import shutil
 import stat
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,7 +22,7 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.process import Process, free_ports
 from tests.deploy.manifests import KUSTOMIZE
 from tests.deploy.programs import found
-from tests.deploy.schemas import _strict
+from tests.deploy.schemas import strict
 from tests.docs.blocks import PAGES, Block, blocks
 from tests.lab.namespaces import search_path
 from tests.monitoring.rules import promtool
@@ -68,7 +69,11 @@ def powerdns(block: Block, file: Path) -> None:
     program = shutil.which("pdns_server", path=search_path())
     assert program, "there is no pdns_server: run tests/install-peers"
     done = subprocess.run(
-        [program, "--config=check", f"--config-dir={file.parent}"], capture_output=True, text=True, timeout=30, check=False
+        [program, "--config=check", f"--config-dir={file.parent}"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -114,8 +119,9 @@ def urls(block: Block, file: Path) -> None:
 
 
 FILES: dict[str, Callable[[Block, Path], None]] = {
-    "knot.conf": knot, "named.conf": named, "nsd.conf": nsd, "pdns.conf": powerdns, "unbound.conf": unbound, "dnsmasq.conf": dnsmasq,
-    "Corefile": corefile, "prometheus.yml": prometheus, "homing.toml": settings, "messages.urls": urls,
+    "knot.conf": knot, "named.conf": named, "nsd.conf": nsd, "pdns.conf": powerdns, "unbound.conf": unbound,
+    "dnsmasq.conf": dnsmasq, "Corefile": corefile, "prometheus.yml": prometheus, "homing.toml": settings,
+    "messages.urls": urls,
 }  # fmt: skip
 
 ZONE = """
@@ -172,28 +178,34 @@ def test_a_file_is_taken_by_its_program(block: Block, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def kinds(fresh: ControlPlane, nothing: None) -> Iterator[ControlPlane]:
+def kinds(fresh: ControlPlane, nothing: None) -> ControlPlane:
     """A cluster with Homing's kinds."""
     fresh.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(KUSTOMIZE / "base" / "crds.yaml"))
     fresh.kubectl("wait", "--for=condition=Established", "crd", "--selector=app.kubernetes.io/part-of=homing")
-    yield fresh
+    return fresh
 
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("block", of("manifest"), ids=str)
 def test_a_manifest_is_taken_by_the_api_server(block: Block, kinds: ControlPlane) -> None:
     """Strictly, so that a field that there is not is refused; MetalLB's by its own definitions."""
-    for item in yaml.safe_load_all(block.text):
-        first = next(iter(item))
-        if first in WITHIN:
-            whole = yaml.safe_load(WITHIN[first])
-            below = item if first == "spec" else {"spec": item}
-            whole["spec"] |= below["spec"]
-            item = whole
+    for part in yaml.safe_load_all(block.text):
+        item = whole(part)
         if item["apiVersion"].startswith("metallb.io/"):
-            definitions = {one["spec"]["names"]["kind"]: one for one in yaml.safe_load_all(found("metallb").read_text()) if one}
-            (version,) = definitions[item["kind"]]["spec"]["versions"]
+            read = [one for one in yaml.safe_load_all(found("metallb").read_text()) if one]
+            (definition,) = [one for one in read if one["spec"]["names"]["kind"] == item["kind"]]
+            (version,) = definition["spec"]["versions"]
             assert item["apiVersion"] == f"metallb.io/{version['name']}"
-            Draft202012Validator(_strict(version["schema"]["openAPIV3Schema"])).validate(item)
-            continue
-        kinds.kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", stdin=yaml.safe_dump(item))
+            Draft202012Validator(strict(version["schema"]["openAPIV3Schema"])).validate(item)
+        else:
+            kinds.kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", stdin=yaml.safe_dump(item))
+
+
+def whole(part: dict[str, Any]) -> dict[str, Any]:
+    """A manifest, or one that a part is a part of."""
+    first = next(iter(part))
+    if first not in WITHIN:
+        return part
+    made: dict[str, Any] = yaml.safe_load(WITHIN[first])
+    made["spec"] |= part["spec"] if first == "spec" else part
+    return made
