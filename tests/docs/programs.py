@@ -50,29 +50,33 @@ def homing(words: list[str]) -> int:
 
 def parsed(words: list[str]) -> list[str]:
     """The names of the command that these words call. Ends with click's message where they call none."""
-    from homing.app.cli import cli
-
-    path: list[str] = []
-    group, context = cli, click.Context(cli, info_name="homing")
-    if words and words[0].startswith("-"):
-        return path
-    rest = words
     try:
-        while True:
-            name, command, rest = group.resolve_command(context, rest)
-            assert name is not None
-            assert command is not None
-            path.append(name)
-            context = command.make_context(name, list(rest), parent=context)
-            rest = [*getattr(context, "_protected_args", []), *context.args]
-            if not isinstance(command, click.Group) or not rest:
-                return path
-            group = command
-    except click.exceptions.Exit:
-        return path
+        return called(words)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+
+
+def called(words: list[str]) -> list[str]:
+    """The same. Raises click.ClickException."""
+    from homing.app.cli import cli
+
+    path: list[str] = []
+    group, context, rest = cli, click.Context(cli, info_name="homing"), words
+    while rest and not (group is cli and rest[0].startswith("-")):
+        name, command, rest = group.resolve_command(context, rest)
+        assert name is not None
+        assert command is not None
+        path.append(name)
+        try:
+            context = command.make_context(name, list(rest), parent=context)
+        except click.exceptions.Exit:  # --help
+            break
+        rest = [*getattr(context, "_protected_args", []), *context.args]
+        if not isinstance(command, click.Group):
+            break
+        group = command
+    return path
 
 
 def kubectl(words: list[str]) -> int:

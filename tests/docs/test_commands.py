@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.exceptions import NoArgsIsHelpError
 
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.nodes import create_nodes, node
@@ -15,7 +18,8 @@ from tests.cluster.programs import program
 from tests.deploy.chart import NODE_DNS, helm
 from tests.deploy.manifests import CHART, KUSTOMIZE
 from tests.deploy.programs import found
-from tests.docs.blocks import PAGES
+from tests.docs.blocks import PAGES, ROOT
+from tests.docs.programs import called
 from tests.docs.reader import furnish, script, told
 from tests.lab.namespaces import Host, obstacle
 
@@ -111,3 +115,16 @@ def test_the_commands_of_a_page_work_on_one_machine(page: str, host: Host, tmp_p
     assert done.returncode == 0, told(done)
     if page == "docs/home.md":
         assert "ns1.home.arpa." in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_command_within_a_sentence_is_one(page: str) -> None:
+    """What a page calls `homing ...` is a command with options that it has."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for command in re.findall(r"`homing ([a-z][^`|]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        try:
+            called(shlex.split(command))
+        except (click.BadOptionUsage, click.MissingParameter, NoArgsIsHelpError):
+            continue  # it is named, not called
+        except click.ClickException as error:
+            pytest.fail(f"{page}: homing {command}: {error.message}")
