@@ -20,10 +20,12 @@ from homing.app.settings import parse
 from homing.messages.by_apprise import is_known
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.process import Process, free_ports
+from tests.deploy.chart import objects, pods, render
 from tests.deploy.manifests import KUSTOMIZE
 from tests.deploy.programs import found
 from tests.deploy.schemas import strict
 from tests.docs.blocks import PAGES, Block, blocks
+from tests.docs.programs import called
 from tests.lab.namespaces import search_path
 from tests.monitoring.rules import promtool
 from tests.waiting import until
@@ -111,6 +113,15 @@ def settings(block: Block, file: Path) -> None:
     parse(tomllib.loads(block.text), str(block))
 
 
+def values(block: Block, file: Path) -> None:
+    """The chart's values: it is rendered with them, and the commands of its pods are those of Homing."""
+    for name, pod in pods(objects(render("-f", str(file)))):
+        for container in pod["spec"]["containers"]:
+            called(container["args"])
+            mounted = {each["name"] for each in container["volumeMounts"]}
+            assert mounted == {each["name"] for each in pod["spec"]["volumes"]}, name
+
+
 def urls(block: Block, file: Path) -> None:
     """Every line but comments is a URL of a service that is known."""
     lines = [line for line in block.text.splitlines() if not line.startswith("#")]
@@ -121,7 +132,7 @@ def urls(block: Block, file: Path) -> None:
 FILES: dict[str, Callable[[Block, Path], None]] = {
     "knot.conf": knot, "named.conf": named, "nsd.conf": nsd, "pdns.conf": powerdns, "unbound.conf": unbound,
     "dnsmasq.conf": dnsmasq, "Corefile": corefile, "prometheus.yml": prometheus, "homing.toml": settings,
-    "messages.urls": urls,
+    "messages.urls": urls, "values.yaml": values,
 }  # fmt: skip
 
 ZONE = """
