@@ -34,6 +34,11 @@ SETS: dict[str, tuple[str, ...]] = {
         "operator.extraVolumeMounts[0].name=ca", "operator.extraVolumeMounts[0].mountPath=/etc/homing/ca",
         "networkPolicy.egress[0].ports[0].port=443", "commonLabels.team=network", "imagePullSecrets[0].name=registry",
     ),
+    "a key from a vault": (
+        "global.domain=example.org", "gandi.externalSecret.enabled=true",
+        "gandi.externalSecret.secretStoreRef.name=vault", "gandi.externalSecret.secretStoreRef.kind=ClusterSecretStore",
+        "gandi.externalSecret.remoteRef.key=gandi", "gandi.externalSecret.remoteRef.property=api-key",
+    ),
     "node DNS alone": (
         "crds.install=false", "operator.enabled=false", *NODE_DNS,
         "nodeDNS.autoscaling.enabled=true", "nodeDNS.hostPort=53",
