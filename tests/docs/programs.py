@@ -41,7 +41,8 @@ def homing(words: list[str]) -> int:
     lasting = path[-1:] and (path[-1] in LASTING or path == ["dns"] or "--watch" in words)
     if os.environ.get("READER_PARSES"):
         return 0
-    if os.environ.get(STATE) and (lasting or path in (["detect"], ["plan"], ["doctor"])):
+    alone = path in (["detect"], ["plan"]) or (path == ["doctor"] and "--kubernetes" not in words)
+    if os.environ.get(STATE) and (lasting or alone):
         return 0  # there the network is that of the machine, and nobody is to be asked
     if lasting:
         os.execv(sys.executable, [sys.executable, "-m", "homing", *words])

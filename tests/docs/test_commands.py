@@ -91,6 +91,9 @@ def test_the_commands_of_a_page_work_in_a_cluster(page: str, installed: Path, tm
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=40, check=False,
     )  # fmt: skip
     assert done.returncode == 0, told(done)
+    if "homing doctor --kubernetes" in SPOKEN[page]:
+        assert done.stdout.count("rights of homing-") >= 4
+        assert not re.search(r"^(error|skipped) +rights of", done.stdout, re.MULTILINE), "it knows the chart's accounts"
 
 
 @pytest.fixture

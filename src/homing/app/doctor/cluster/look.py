@@ -127,7 +127,8 @@ class Cluster:
 
     async def rights(self, part: Part) -> Sequence[Finding]:
         """What the service account of a part may do."""
-        if await self._get(ACCOUNTS, part.account, self._home) is None:
+        where = await self._place(part)
+        if not where:
             if part is NODE_DNS:
                 return []
             text = f"no service account {part.account} in namespace {self._home}: not installed there"
@@ -135,15 +136,22 @@ class Cluster:
                 Finding(f"rights of {part.account}", Level.SKIPPED, text, "name another namespace with --namespace")
             ]
         answers = await asyncio.gather(
-            *(self._may(part, right, self._home if right.home else "") for right in part.rights)
+            *(self._may(part, where, right, self._home if right.home else "") for right in part.rights)
         )
         denied = [right for right, allowed in zip(part.rights, answers, strict=True) if not allowed]
         narrower = [right for right in denied if not right.home and right.plural in OF_NAMESPACES and part is OPERATOR]
-        again = await asyncio.gather(*(self._may(part, right, self._home) for right in narrower))
+        again = await asyncio.gather(*(self._may(part, where, right, self._home) for right in narrower))
         at_home = [right for right, allowed in zip(narrower, again, strict=True) if allowed]
         return [judging.rights(part, denied, at_home)]
 
-    async def _may(self, part: Part, right: Right, namespace: str) -> bool:
+    async def _place(self, part: Part) -> str:
+        """The namespace of a part's account: Homing's, or that of agents beside it; empty where there is none."""
+        for name in (self._home, f"{self._home}-agent") if part is AGENT else (self._home,):
+            if await self._get(ACCOUNTS, part.account, name) is not None:
+                return name
+        return ""
+
+    async def _may(self, part: Part, where: str, right: Right, namespace: str) -> bool:
         attributes = {
             "namespace": namespace,
             "verb": right.verb,
@@ -152,8 +160,8 @@ class Cluster:
             "subresource": right.sub,
             "name": right.name,
         }
-        user = f"system:serviceaccount:{self._home}:{part.account}"
-        groups = ["system:serviceaccounts", f"system:serviceaccounts:{self._home}", "system:authenticated"]
+        user = f"system:serviceaccount:{where}:{part.account}"
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{where}", "system:authenticated"]
         body = {"spec": {"user": user, "groups": groups, "resourceAttributes": attributes}}
         async with self._permits:
             return (await self._client.create(REVIEWS, body)).status.allowed
