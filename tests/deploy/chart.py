@@ -30,7 +30,14 @@ SETS: dict[str, tuple[str, ...]] = {
         "monitoring.enabled=true",
         "ingress.enabled=true", "ingress.tls.enabled=true", "ingress.className=nginx",
         "podDisruptionBudget.minAvailable=1", "networkPolicy.enabled=true",
+        "operator.extraVolumes[0].name=ca", "operator.extraVolumes[0].configMap.name=house-ca",
+        "operator.extraVolumeMounts[0].name=ca", "operator.extraVolumeMounts[0].mountPath=/etc/homing/ca",
         "networkPolicy.egress[0].ports[0].port=443", "commonLabels.team=network", "imagePullSecrets[0].name=registry",
+    ),
+    "a key from a vault": (
+        "global.domain=example.org", "gandi.externalSecret.enabled=true",
+        "gandi.externalSecret.secretStoreRef.name=vault", "gandi.externalSecret.secretStoreRef.kind=ClusterSecretStore",
+        "gandi.externalSecret.remoteRef.key=gandi", "gandi.externalSecret.remoteRef.property=api-key",
     ),
     "node DNS alone": (
         "crds.install=false", "operator.enabled=false", *NODE_DNS,
@@ -40,6 +47,10 @@ SETS: dict[str, tuple[str, ...]] = {
         *NODE_DNS, "agent.enabled=true", "agent.sites={berlin,wien}", "dns.enabled=true", "dns.kind=DaemonSet",
         "dns.hostNetwork=true", "nodeDNS.service.type=NodePort", "nodeDNS.service.nodePort=30053",
         "config.defaultIPs=auto",
+        *(f"{part}.extraVolumes[0].name=more" for part in ("agent", "dns", "nodeDNS")),
+        *(f"{part}.extraVolumes[0].secret.secretName=more" for part in ("agent", "dns", "nodeDNS")),
+        *(f"{part}.extraVolumeMounts[0].name=more" for part in ("agent", "dns", "nodeDNS")),
+        *(f"{part}.extraVolumeMounts[0].mountPath=/etc/homing/more" for part in ("agent", "dns", "nodeDNS")),
     ),
     "with a volume": (
         "dns.enabled=true", "dns.kind=StatefulSet", "dns.autoscaling.enabled=true",

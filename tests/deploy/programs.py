@@ -1,4 +1,4 @@
-"""helm and kubeconform, and the kinds of Argo CD, MetalLB and Prometheus Operator: from their Go modules, once.
+"""helm and kubeconform, and kinds of Argo CD, External Secrets, MetalLB and Prometheus: from their Go modules, once.
 
 ``make controlplane`` runs this.
 """
@@ -28,6 +28,10 @@ KINDS = {
     "argocd": (
         "github.com/argoproj/argo-cd/v3@v3.5.7",
         ("manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml"),
+    ),
+    "external-secrets": (
+        "github.com/external-secrets/external-secrets@v1.3.2",
+        ("config/crds/bases/external-secrets.io_externalsecrets.yaml",),
     ),
     "metallb": (
         "go.universe.tf/metallb@v0.16.2",

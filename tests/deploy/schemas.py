@@ -39,18 +39,18 @@ def _needed(schemas: Schema, name: str) -> Schema:
     while ahead:
         one = ahead.pop()
         if one not in made:
-            made[one] = _strict(schemas[one])
+            made[one] = strict(schemas[one])
             ahead += re.findall(r'"#/definitions/([^"]+)"', json.dumps(made[one]))
     return made
 
 
-def _strict(node: Any) -> Any:
+def strict(node: Any) -> Any:
     """A schema whose objects have the fields it names and no other."""
     if isinstance(node, list):
-        return [_strict(item) for item in node]
+        return [strict(item) for item in node]
     if not isinstance(node, dict):
         return node
-    made: Schema = {key: _strict(value) for key, value in node.items()}
+    made: Schema = {key: strict(value) for key, value in node.items()}
     if isinstance(made.get("$ref"), str):
         made["$ref"] = made["$ref"].replace("#/components/schemas/", "#/definitions/")
     closed = isinstance(made.get("properties"), dict) and "additionalProperties" not in made

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cluster
 
 OVERLAYS = ("development", "production")
 
-APPLIED = ("production", "one name at Gandi", "on every node", "with a volume")
+APPLIED = ("production", "one name at Gandi", "a key from a vault", "on every node", "with a volume")
 """Sets that hold each object that there is in any; the others are looked at by kubeconform."""
 
 

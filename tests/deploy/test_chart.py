@@ -153,6 +153,14 @@ def test_every_flag_is_one_that_the_command_has(values: tuple[str, ...]) -> None
 
 
 @each_set
+def test_every_volume_is_mounted_and_every_mount_has_its_volume(values: tuple[str, ...]) -> None:
+    """Those that a user adds to operator, agent or a DNS server, too; a StatefulSet's claims are volumes."""
+    for name, pod in pods(objects(render(*values))):
+        mounted = {mount["name"] for one in pod["spec"]["containers"] for mount in one.get("volumeMounts", ())}
+        assert mounted == {volume["name"] for volume in pod["spec"].get("volumes", ())}, name
+
+
+@each_set
 def test_every_pod_has_probes_bounds_and_the_least_rights(values: tuple[str, ...]) -> None:
     """As non-root with a read-only root; only port 53 of a host's network takes root, with that capability alone."""
     for name, pod in pods(objects(render(*values))):

@@ -12,7 +12,7 @@ import yaml
 from homing.kube.crd import DEFINITIONS, to_yaml
 from tests.cluster.control_plane import ControlPlane
 from tests.deploy.chart import Said, helm
-from tests.deploy.conftest import await_end
+from tests.deploy.fresh import await_end
 from tests.deploy.manifests import CHART
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("nothing")]

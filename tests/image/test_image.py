@@ -107,6 +107,24 @@ def test_there_is_no_shell(image: Image) -> None:
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["User"]), "a number, so that runAsNonRoot can be judged"
 
 
+def test_a_start_compiles_nothing(image: Image) -> None:
+    """Each module that an operator loads was compiled when the image was built: where nothing may be written, every
+    start would do it again."""
+    code = (
+        "import sys, os, homing.app.cli, homing.app.cluster.process; "
+        "print(sorted(n for n, m in sys.modules.items() "
+        "if (c := getattr(getattr(m, '__spec__', None), 'cached', None)) and not os.path.exists(c)))"
+    )
+    done = once(image, "-I", "-c", code, flags=(f"--entrypoint={PYTHON}",))
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
+def test_both_stages_are_built_as_root() -> None:
+    """A base may have any user of its own: what is installed needs root, and what runs has a number."""
+    text = (ROOT / "deploy/docker/Dockerfile").read_text()
+    assert re.findall(r"^FROM .*\n(.*)$", text, re.MULTILINE) == ["USER 0:0", "USER 0:0"]
+
+
 def test_labels_say_what_it_is(image: Image) -> None:
     """The labels that registries and scanners read carry the title, the licence and the version."""
     labels = json.loads(podman("inspect", image.name).stdout)[0]["Labels"]

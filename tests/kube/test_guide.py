@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from homing.app.cluster.metrics import ClusterMetrics, OperatorCollector
 from homing.app.cluster.settings import ClusterSettings
@@ -14,23 +13,8 @@ from homing.effects.metrics import Metrics
 from homing.operator.own import _REASONS as EVENTS
 from homing.operator.strato import _REASONS as STRATO_EVENTS
 from homing.operator.telling import _REASONS
-from tests.cluster.fixtures import Cluster
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text()
-MANIFESTS = re.findall(r"(?:^    .*\n)*^    apiVersion:.*\n(?:^    .*\n)*", GUIDE, re.MULTILINE)
-
-
-@pytest.mark.cluster
-@pytest.mark.parametrize("number", range(len(MANIFESTS)))
-def test_the_manifests_are_taken(cluster: Cluster, number: int) -> None:
-    """Each manifest is taken by the API server as it stands."""
-    text = "\n".join(line[4:] for line in MANIFESTS[number].splitlines())
-    cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
-
-
-def test_there_are_manifests() -> None:
-    """The test above has something to look at."""
-    assert len(MANIFESTS) == 3
 
 
 def test_every_metric_exists() -> None:

@@ -53,6 +53,14 @@ def test_the_wheel_serves_names_in_a_clean_environment(installed: Path, tmp_path
         assert server.values("home.arpa", "SOA")
 
 
+def test_uvx_runs_it_without_installing_it(installed: Path, tmp_path: Path) -> None:
+    """`uvx homing`, from the wheel: in an environment of uv's own, from any folder."""
+    (wheel,) = installed.parents[1].glob("*.whl")
+    words = (UV, "tool", "run", "--isolated", "--quiet", "--python", sys.executable, "--from", wheel, "homing")
+    (tmp_path / "homing.toml").write_text(run(*words, "init"))
+    assert run(*words, "check", "-c", tmp_path / "homing.toml").endswith("fine, 1 names\n")
+
+
 def test_the_wheel_holds_what_is_no_python(installed: Path) -> None:
     """The templates of the page, the example of the settings, the guides of `homing migrate`."""
     assert "[[names]]" in run(installed / "homing", "init")

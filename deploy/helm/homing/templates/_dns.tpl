@@ -92,9 +92,15 @@ spec:
               mountPath: /var/lib/homing
             - name: tmp
               mountPath: /tmp
+            {{- with $values.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
       volumes:
         - name: tmp
           emptyDir: {sizeLimit: 64Mi}
+        {{- with $values.extraVolumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
         {{- if ne $kind "StatefulSet" }}
         - name: state
           emptyDir: {sizeLimit: 1Gi}

@@ -1,4 +1,4 @@
-"""A cluster that has never seen Homing, and the kinds of others that deploy/ writes objects of."""
+"""A cluster that has never seen Homing, and the kinds of others that deploy/ writes objects of: fixtures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         yield plane
 
 
-NAMESPACES = ("homing", "homing-agent", "life", "life-agent", "metallb-system")
+NAMESPACES = ("homing", "homing-agent", "life", "life-agent", "metallb-system", "reader", "esddns")
 """What the modules make."""
 
 
