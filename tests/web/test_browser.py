@@ -21,7 +21,7 @@ from homing.web import live
 from tests.app.running import HOME, THREE, Daemon, House, internet, serving, settings
 from tests.waiting import until
 from tests.web.axe import axe
-from tests.web.browser import as_phone, browser, command, in_colours
+from tests.web.browser import as_phone, browser, command, console, in_colours, run, text
 from tests.web.serving import HOSTILE, STATE, Site, name, served
 
 pytestmark = pytest.mark.browser
@@ -61,22 +61,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
             )
         found.state = msgspec.structs.replace(STATE, at=now, started=now - 7200)
         yield found
-
-
-def console(chrome: Chrome) -> list[dict[str, Any]]:
-    """What the console told since the last look."""
-    told: list[dict[str, Any]] = chrome.get_log("browser")  # type: ignore[no-untyped-call]
-    return told
-
-
-def run(chrome: Chrome, script: str, *values: object) -> Any:
-    """What a script says at one moment, so that nothing can be replaced meanwhile."""
-    return chrome.execute_script(script, *values)
-
-
-def text(chrome: Chrome, selector: str, what: str = "innerText") -> str:
-    """The text of an element; empty when it is not there."""
-    return str(run(chrome, "return (document.querySelector(arguments[0]) ?? {})[arguments[1]] ?? ''", selector, what))
 
 
 def rows(chrome: Chrome) -> list[str]:
