@@ -196,6 +196,24 @@ async def test_no_family_is_published_before_every_one_had_its_first_round(
     assert [len(item.wanted) for item in provider.applied] == [2]
 
 
+async def test_a_name_is_not_called_right_from_the_moment_its_address_changed(
+    home: tuple[Household, FakeProvider, ManualClock],
+) -> None:
+    """Though the provider has not been asked yet."""
+    household, _, clock = home
+    for family, address in ((Family.V4, "8.8.8.8"), (Family.V6, "2a00::1")):
+        household._on_round(agreed(family, address))
+    await _passed(clock, 1.0)
+    reconciler, (spec,) = household.reconcilers["fake"], household.names
+    assert reconciler.status(spec) == ("in-sync", "")
+    household._on_round(agreed(Family.V4, "8.8.4.4"))
+    await _passed(clock, 0.0)
+    assert household.memory.good[Family.V4].address == parse_address("8.8.4.4")
+    assert reconciler.status(spec) == ("pending", "not published yet")
+    await _passed(clock, 1.0)
+    assert reconciler.status(spec) == ("in-sync", "")
+
+
 async def test_a_change_of_both_families_is_one_request(home: tuple[Household, FakeProvider, ManualClock]) -> None:
     """A family that follows the other within a moment goes along with it."""
     household, provider, clock = home

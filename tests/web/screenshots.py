@@ -30,14 +30,14 @@ IMAGES = ROOT / "docs" / "images"
 
 HOUR = 3600.0
 
-MOST = 200_000
+MOST = 500_000
 """Bytes of a picture."""
 
 ZONE, DNS_PORT = "home.example.net", 5300
 
 STRATO_NAMES = ("www.example.de", "mail.example.de")
 GANDI_NAMES = ("cloud.example.org", "git.example.org")
-FIRST, SECOND, THIRD, LAST = "84.17.33.10", "84.17.41.118", "84.17.36.203", "84.17.39.77"
+FIRST, SECOND, THIRD, LAST, MOVED = "84.17.33.10", "84.17.41.118", "84.17.36.203", "84.17.39.77", "84.17.44.6"
 
 _SETTINGS = """
 [providers.strato]
@@ -190,12 +190,15 @@ def _take(house: Pictured, url: str, temporary: Path, folder: Path) -> None:
                 picture(chrome, folder / f"page-phone{'-dark' if scheme == 'dark' else ''}.png")
             in_colours(chrome, "light")
             house.lab.script("gandi", "answer", times=None, status=401, body="")
-            (house.folder / "gandi.token").write_text("a token that has expired")
+            house.lab.change_wan(ipv4=MOVED)
             until(lambda: "not right" in text(chrome, "h1"), 60, "a fault")
             wide(chrome, 760)
             picture(chrome, folder / "page-fault.png")
             wide(chrome, 2600)
-            picture(chrome, temporary.parent / "whole.png")
+            picture(chrome, Path("/tmp/h7pics/whole.png"))
+            import json
+            Path("/tmp/h7pics/history.json").write_text(json.dumps(house.history(), indent=1))
+            Path("/tmp/h7pics/log").write_text(house.log)
     finally:
         asking.kill()
         asking.wait()
