@@ -15,7 +15,7 @@ from homing.effects.clock import SystemClock
 def main() -> None:
     """Run it."""
     file = Path(sys.argv.pop(1))
-    SystemClock.time = lambda _: time.time() - float(file.read_text())  # type: ignore[method-assign]
+    setattr(SystemClock, "time", lambda _: time.time() - float(file.read_text()))  # noqa: B010 - of all that there are
     from homing.app.cli import main as homing
 
     homing()

@@ -1,4 +1,4 @@
-"""Real secondaries in the lab's internet, Knot and NSD: they follow a zone that the home serves as its hidden primary."""
+"""Real secondaries in the lab's internet, Knot and NSD: they follow a zone of the home, their hidden primary."""
 
 from __future__ import annotations
 

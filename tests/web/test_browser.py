@@ -229,10 +229,23 @@ def test_the_keyboard_reaches_everything(clean: Chrome, site: Site) -> None:
             break
         reached.append(told[0])
         assert told[1] != "none", told[0]
-    assert reached == ["Skip to the names", "theme-auto", "24 hours", "7 days", "90 days", "q", "wrong", "Filter",
-                       "raw", "API", "metrics"]  # fmt: skip
+    assert reached == ["Skip to the names", "theme-auto", "Which, and what to do", "24 hours", "7 days", "90 days", "q",
+                       "wrong", "Filter", "quiet-4-told", "raw", "API", "metrics"]  # fmt: skip
     clean.find_element(By.CSS_SELECTOR, ".skip").send_keys(Keys.ENTER)
     assert clean.switch_to.active_element.get_attribute("id") == "main"
+
+
+def test_what_was_opened_stays_open(clean: Chrome, site: Site) -> None:
+    """Observers that told nothing are folded away; news do not fold them again, nor take the keyboard away."""
+    clean.get(site.base)
+    assert HOSTILE not in text(clean, "#part-wan")
+    clean.find_element(By.ID, "quiet-4-told").click()
+    assert HOSTILE in text(clean, "#part-wan")
+    family = msgspec.structs.replace(site.state.addresses[0], reason="2 of 2 operators say it")
+    site.state = msgspec.structs.replace(site.state, addresses=(family,))
+    until(lambda: "2 of 2 operators" in text(clean, "#part-wan"), 5, "live")
+    assert HOSTILE in text(clean, "#part-wan")
+    assert clean.switch_to.active_element.get_attribute("id") == "quiet-4-told"
 
 
 def test_a_phone_needs_no_sideways_scrolling(clean: Chrome, site: Site) -> None:
