@@ -62,6 +62,9 @@ class Homing:
     program: Sequence[str] = ("-m", "homing")
     """What Python runs."""
 
+    patience: float = 2.5
+    """Seconds that it may take to end."""
+
     def __init__(self, lab: Lab, folder: Path, *, probe_interval: float = 2.0) -> None:
         self.lab = lab
         self.folder = folder
@@ -113,12 +116,12 @@ class Homing:
         until(self.is_up, 15, "the daemon's page")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """End the daemon by a signal; its exit status. It has 2 seconds."""
+        """End the daemon by a signal; its exit status."""
         if self._process is None:
             return 0
         self._process.send_signal(number)
         try:
-            return self._process.wait(2.5)
+            return self._process.wait(self.patience)
         finally:
             self._process.kill()
             self._process.wait()
