@@ -248,14 +248,23 @@ def test_what_was_opened_stays_open(clean: Chrome, site: Site) -> None:
     assert clean.switch_to.active_element.get_attribute("id") == "quiet-4-told"
 
 
-def test_a_phone_needs_no_sideways_scrolling(clean: Chrome, site: Site) -> None:
-    """Not even with long names and addresses."""
+@pytest.mark.parametrize("width", [390, 700, 1000, 1160, 1280])
+def test_nothing_sticks_out(clean: Chrome, site: Site, width: int) -> None:
+    """Nor has one to scroll sideways, not even with long names and addresses."""
     long = name(fqdn=f"{'a' * 63}.{'b' * 63}.example.org", published=("2001:db8:1111:2222:3333:4444:5555:6666",) * 3)
-    site.state = msgspec.structs.replace(site.state, names=(*site.state.names, long))
-    as_phone(clean)
+    far = msgspec.structs.replace(STATE.addresses[0], family=6, address="2001:db8:1111:2222:3333:4444:5555:6666")
+    sites = (*STATE.sites, msgspec.structs.replace(STATE.sites[0], name="far-away", addresses=(far,)))
+    site.state = msgspec.structs.replace(site.state, names=(*site.state.names, long), sites=sites)
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    command(clean, "Emulation.setDeviceMetricsOverride", **metrics)
     clean.get(site.base)
-    wide: int = run(clean, "return document.documentElement.scrollWidth")
-    assert wide <= 390
+    assert run(clean, "return document.documentElement.scrollWidth") <= width
+    told: list[str] = run(
+        clean,
+        "return [...document.querySelectorAll('.card')].filter(one => one.scrollWidth > one.clientWidth)"
+        ".map(one => one.querySelector('h2').innerText)",
+    )
+    assert told == []
 
 
 def test_a_page_that_nobody_sees_gives_its_connection_back(clean: Chrome, site: Site) -> None:
