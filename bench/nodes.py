@@ -218,7 +218,9 @@ class Bench:
                     used = pss(serving)
         _tell(f"{server.name}, {how}: start {', '.join(f'{each:.2f}' for each in took)} s, memory {used:.1f} MB")
         many = f"{COUNTS[-1]:,} small nodes, {how}"
-        self._row(server, judge.Row(f"start to first right answer, {many}", "s", START, tuple(took), statistics.median(took)))
+        self._row(
+            server, judge.Row(f"start to first right answer, {many}", "s", START, tuple(took), statistics.median(took))
+        )
         self._row(server, judge.Row(f"memory, {many}", "MB", MEMORY, (used,), used))
 
     def _row(self, server: Server, row: judge.Row) -> None:

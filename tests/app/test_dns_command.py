@@ -340,6 +340,25 @@ def test_stats_show_what_was_asked(tmp_path: Path, folder: Path) -> None:
         assert "WAN" not in page
 
 
+def test_the_page_may_ask_for_a_token(tmp_path: Path, folder: Path) -> None:
+    """As that of `homing up` does: probes and metrics stay open, figures take the token, stats give it from a file."""
+    file = tmp_path / "web.token"
+    file.write_text("correct-horse-battery-staple\n")
+    with serve(tmp_path, "--zone-dir", str(folder), "--web", "127.0.0.1:0", "--web-token-file", str(file)) as server:
+        told = {path: get(server.web + path)[0] for path in ("/", "/dns", "/api/v1/zones", "/healthz", "/metrics")}
+        assert told == {"/": 401, "/dns": 401, "/api/v1/zones": 401, "/healthz": 200, "/metrics": 200}
+        done = stats(tmp_path, "--web", server.web, "--json")
+        assert done.returncode == 1
+        assert "--web-token-file" in the_line(done)
+        found = json.loads(stats(tmp_path, "--web", server.web, "--json", "--web-token-file", str(file)).stdout)
+        assert found["zones"] == 2
+    file.write_text("short")
+    words = ("dns", "--zone-dir", str(folder), "--port", "0", "--web", "127.0.0.1:0", "--web-token-file", str(file))
+    done = run(*words, "--state", str(tmp_path / "other"), home=tmp_path)
+    assert done.returncode == 2
+    assert "--web-token-file" in the_line(done)
+
+
 def test_stats_watch_tells_rates_again_and_again(tmp_path: Path, folder: Path) -> None:
     """A line of JSON a second, until its reader goes."""
     with serve(tmp_path, "--zone-dir", str(folder)) as server:

@@ -94,7 +94,7 @@ async def test_a_bug_in_one_provider_stops_nobody_else(
     provider.bug = False
     async with asyncio.timeout(5):
         while provider.values(parse_name("www.example.org")) != {"8.8.8.8"}:
-            await _passed(clock, 1.0)
+            await passed(clock, 1.0)
 
 
 async def test_turns_that_never_end_are_overdue(
@@ -105,13 +105,13 @@ async def test_turns_that_never_end_are_overdue(
     provider.bug = False
     await _eventually(lambda: all(one.turned_at for one in household.reconcilers.values()), clock)
     for _ in range(8):
-        await _passed(clock, 200.0)
+        await passed(clock, 200.0)
     assert household.overdue < 60
     provider.bug, due = True, household.reconcilers["fake"].next_at
     provider.held.clear()
-    await _passed(clock, due - clock.time() + 1)
+    await passed(clock, due - clock.time() + 1)
     for _ in range(7):
-        await _passed(clock, 200.0)
+        await passed(clock, 200.0)
     assert household.overdue > 1200
     assert household.reconcilers["zone"].next_at > clock.time() - 60
     last = metrics.registry.get_sample_value("homing_last_turn_timestamp_seconds", {"provider": "fake"})
@@ -172,7 +172,7 @@ async def home(tmp_path: Path) -> AsyncIterator[tuple[Household, FakeProvider, M
     memory.close()
 
 
-async def _passed(clock: ManualClock, seconds: float) -> None:
+async def passed(clock: ManualClock, seconds: float) -> None:
     """Let time pass, with some real turns of the loop for what runs in threads."""
     for _ in range(20):
         await settle()
@@ -189,11 +189,29 @@ async def test_no_family_is_published_before_every_one_had_its_first_round(
     """U6: at start one request carries both families, however long the second one took."""
     household, provider, clock = home
     household._on_round(agreed(Family.V4, "8.8.8.8"))
-    await _passed(clock, 3.0)
+    await passed(clock, 3.0)
     assert not provider.applied
     household._on_round(agreed(Family.V6, "2a00::1"))
-    await _passed(clock, 1.0)
+    await passed(clock, 1.0)
     assert [len(item.wanted) for item in provider.applied] == [2]
+
+
+async def test_a_name_is_not_called_right_from_the_moment_its_address_changed(
+    home: tuple[Household, FakeProvider, ManualClock],
+) -> None:
+    """Though the provider has not been asked yet."""
+    household, _, clock = home
+    for family, address in ((Family.V4, "8.8.8.8"), (Family.V6, "2a00::1")):
+        household._on_round(agreed(family, address))
+    await passed(clock, 1.0)
+    reconciler, (spec,) = household.reconcilers["fake"], household.names
+    assert reconciler.status(spec) == ("in-sync", "")
+    household._on_round(agreed(Family.V4, "8.8.4.4"))
+    await passed(clock, 0.0)
+    assert household.memory.good[Family.V4].address == parse_address("8.8.4.4")
+    assert reconciler.status(spec) == ("pending", "not published yet")
+    await passed(clock, 1.0)
+    assert reconciler.status(spec) == ("in-sync", "")
 
 
 async def test_a_change_of_both_families_is_one_request(home: tuple[Household, FakeProvider, ManualClock]) -> None:
@@ -201,11 +219,11 @@ async def test_a_change_of_both_families_is_one_request(home: tuple[Household, F
     household, provider, clock = home
     for family, address in ((Family.V4, "8.8.8.8"), (Family.V6, "2a00::1")):
         household._on_round(agreed(family, address))
-    await _passed(clock, 1.0)
+    await passed(clock, 1.0)
     provider.applied.clear()
     household._on_round(agreed(Family.V4, "8.8.4.4"))
-    await _passed(clock, 0.1)
+    await passed(clock, 0.1)
     household._on_round(agreed(Family.V6, "2a00::2"))
-    await _passed(clock, 1.0)
+    await passed(clock, 1.0)
     assert len(provider.applied) == 1
     assert provider.values(parse_name("www.example.org")) == {"8.8.4.4", "2a00::2"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -17,15 +18,17 @@ from homing.errors import ConfigError
 from homing.kube.kinds.site import Site, SiteAddress, SiteStatus
 from homing.kube.objects import Condition, ObjectMeta
 from homing.messages.watch import Situation, Trouble
-from homing.model.address import Family
+from homing.model.address import Family, parse_address
 from homing.model.lockout import Lockout
 from homing.model.name import parse_name
 from homing.model.observation import Outcome, Verdict
+from homing.model.rrset import RRType
 from homing.operator.entry import Which
 from homing.operator.runtime import Operator
+from homing.store import Event
 from tests.app.fake_provider import FakeProvider
 from tests.app.running import HOME, MOVED, OWN, PASSWORD, THREE, WWW, House, internet, run, settings, the_line
-from tests.app.test_household import agreed, home
+from tests.app.test_household import agreed, home, passed
 from tests.messages.receiver import Receiver, receiving
 from tests.waiting import until
 
@@ -159,6 +162,30 @@ async def test_a_dispute_is_a_trouble_until_observers_agree(home: tuple[Househol
     assert (found.troubles, found.unsure, found.addresses) == ({}, frozenset(), {"WAN IPv4": "8.8.8.8"})
 
 
+async def test_a_name_that_somebody_else_changed_is_told(home: tuple[Household, FakeProvider, ManualClock]) -> None:
+    """With what was there instead; each time anew, and what Homing changes itself is none."""
+    household, provider, clock = home
+    for family, address in ((Family.V4, "8.8.8.8"), (Family.V6, "2a00::1")):
+        household._on_round(agreed(family, address))
+    await passed(clock, 1.0)
+    one: Trouble = ("drift", "www.example.org")
+
+    def happened() -> tuple[float, str]:
+        return (household_situation(household) or Situation()).happened.get(one, (0.0, ""))
+
+    assert happened() == (0.0, "")
+    told: list[float] = []
+    for value in ("9.9.9.9", "9.9.9.8"):
+        for key, item in tuple(provider.held.items()):
+            if item.type == RRType.A:
+                provider.held[key] = replace(item, rdatas=(parse_address(value).packed,))
+        await passed(clock, 301.0)
+        assert value in happened()[1].partition("->")[2]
+        assert provider.values(parse_name("www.example.org")) == {"8.8.8.8", "2a00::1"}
+        told.append(happened()[0])
+    assert told[0] < told[1]
+
+
 def test_a_leader_tells_of_sites_lockouts_and_domains() -> None:
     """Who does not lead, or has not seen the cluster yet, knows nothing to tell."""
     ready = SimpleNamespace(is_set=lambda: True)
@@ -178,7 +205,10 @@ def test_a_leader_tells_of_sites_lockouts_and_domains() -> None:
     term = SimpleNamespace(
         synced=True,
         world=SimpleNamespace(sites=SimpleNamespace(synced=ready, values=lambda: sites)),
-        memory=SimpleNamespace(lockouts=[Lockout("web/strato", "account", "", "abuse", "blocked", 1.0, None, "")]),
+        memory=SimpleNamespace(
+            lockouts=[Lockout("web/strato", "account", "", "abuse", "blocked", 1.0, None, "")],
+            drifts={"www.example.org": Event(50.0, "drift", "www.example.org", "it was changed by somebody else")},
+        ),
         domains=SimpleNamespace(
             reports={which: SimpleNamespace(reason="UpdateFailed", message="gandi: timeout")},
             entries={which: SimpleNamespace(name=parse_name("www.example.org"), provider="Provider web/gandi")},
@@ -198,6 +228,7 @@ def test_a_leader_tells_of_sites_lockouts_and_domains() -> None:
         ("lockout", "web/strato"): "blocked",
         ("failed", "www.example.org at Provider web/gandi"): "gandi: timeout",
     }
+    assert found.happened["drift", "www.example.org"][0] == 50.0
     assert (found.unsure, found.turned_at, found.failing) == (
         frozenset((unsure,)),
         100.0,

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,6 +59,12 @@ listen = ["127.0.0.1:{web_port}"]
 class Homing:
     """``homing up`` in the home while entered."""
 
+    program: Sequence[str] = ("-m", "homing")
+    """What Python runs."""
+
+    patience: float = 2.5
+    """Seconds that it may take to end."""
+
     def __init__(self, lab: Lab, folder: Path, *, probe_interval: float = 2.0) -> None:
         self.lab = lab
         self.folder = folder
@@ -73,20 +80,24 @@ class Homing:
         (folder / "strato.password").write_text(layout.STRATO_PASSWORD)
         (folder / "gandi.token").write_text(layout.GANDI_TOKEN)
         (folder / "tsig.key").write_text(lab.tsig.secret)
+        self.config.write_text(self.settings(probe_interval))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def settings(self, probe_interval: float) -> str:
+        """The text of its homing.toml."""
         text = _SETTINGS.format(
             probe_interval=probe_interval,
             strato=layout.STRATO,
             strato_account=layout.STRATO_ACCOUNT,
-            knot=lab.knot.ipv4,
-            bind=lab.bind.ipv4,
-            key_name=lab.tsig.name,
+            knot=self.lab.knot.ipv4,
+            bind=self.lab.bind.ipv4,
+            key_name=self.lab.tsig.name,
             dns_port=DNS_PORT,
             web_port=WEB_PORT,
         )
         for provider, fqdn in self.names.items():
             text += f'\n[[names]]\nfqdn = "{fqdn}"\nprovider = "{provider}"\ninterval = 10\n'
-        self.config.write_text(text)
-        self._process: subprocess.Popen[bytes] | None = None
+        return text
 
     def __enter__(self) -> Self:
         self.start()
@@ -105,12 +116,12 @@ class Homing:
         until(self.is_up, 15, "the daemon's page")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """End the daemon by a signal; its exit status. It has 2 seconds."""
+        """End the daemon by a signal; its exit status."""
         if self._process is None:
             return 0
         self._process.send_signal(number)
         try:
-            return self._process.wait(2.5)
+            return self._process.wait(self.patience)
         finally:
             self._process.kill()
             self._process.wait()
@@ -122,7 +133,7 @@ class Homing:
         return (self.folder / "homing.log").read_text()
 
     def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "homing", *words, "-c", str(self.config), "--state", str(self.state)]
+        return [sys.executable, *self.program, *words, "-c", str(self.config), "--state", str(self.state)]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another homing command in the home with the same configuration and state."""

@@ -6,6 +6,7 @@ from homing.messages.watch import MAX_KNOWN, Message, Situation, Trouble, Watch
 
 DISPUTED: Trouble = ("disputed", "WAN IPv4")
 LOCKED: Trouble = ("lockout", "strato")
+DRIFT: Trouble = ("drift", "www.example.org")
 FAILED: Trouble = ("failed", "www.example.org at gandi")
 
 
@@ -96,6 +97,24 @@ def test_a_failure_is_told_when_it_lasts() -> None:
     assert house.look(1890, FAILED) == []
     assert house.look(1901, FAILED) == ["failed: trouble failed"]
     assert house.look(1910) == ["recovered: www.example.org at gandi: works again"]
+
+
+def test_what_happens_is_told_once_an_hour() -> None:
+    """It has no end; what had happened before the first look is told by nobody."""
+    watch = Watch()
+
+    def told(at: float, number: float) -> list[str]:
+        situation = Situation(happened={DRIFT: (number, f"changed by somebody else, {number:g}")})
+        return [f"{one.kind}: {one.text}" for one in watch.look(at, situation, repeat=3600, failed_after=900)]
+
+    assert told(0, 1) == []
+    assert told(10, 1) == []
+    assert told(20, 2) == ["drift: changed by somebody else, 2"]
+    assert told(30, 3) == []
+    assert told(3000, 3) == []
+    assert told(3700, 3) == []
+    assert told(3710, 4) == ["drift: changed by somebody else, 4"]
+    assert watch.look(9000, Situation(), repeat=3600, failed_after=900) == ()
 
 
 def test_a_restart_tells_nothing_again() -> None:

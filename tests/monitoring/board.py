@@ -18,7 +18,7 @@ OF_A_CLUSTER = {
     ),
     *("homing_dns_leader", "homing_agent_leader", "homing_kubernetes_request_duration_seconds_bucket"),
     *("homing_operator_queue_depth", "homing_zone_view_age_seconds"),
-    *("homing_check_targets", "homing_check_unhealthy", "homing_check_blind"),
+    *("homing_check_targets", "homing_check_unhealthy", "homing_check_blind", "homing_check_probes_total"),
 }
 """Metrics that there are in a cluster only, so a query of nothing else is rightly empty without one."""
 

@@ -6,17 +6,22 @@ import json
 import re
 import urllib.request
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
 
+from homing.app.cluster.page import _name
+from homing.model.address import Family, parse_address
+from homing.model.name import parse_name
+from homing.operator.entry import Entry, Which
+from homing.operator.runtime import Term
+from homing.sources import View, WanSource
 from homing.standins.internet import StandInInternet
 from tests.app.running import HOME, MOVED
 from tests.operator.running import DOMAINS, Kube, Process, operator
 from tests.waiting import until
-
-pytestmark = pytest.mark.cluster
 
 SLICES = "discovery.k8s.io/v1/endpointslices"
 SERVICE = Path(__file__).parents[2] / "deploy" / "page" / "service.yaml"
@@ -41,6 +46,7 @@ def told(process: Process) -> set[str]:
     return {line["after"] for line in page(process, "/api/v1/history?type=address")["lines"]}
 
 
+@pytest.mark.cluster
 def test_the_leader_shows_domains_sites_and_the_way_things_went(
     kube: Kube, world: StandInInternet, tmp_path: Path
 ) -> None:
@@ -72,6 +78,7 @@ def test_the_leader_shows_domains_sites_and_the_way_things_went(
             assert word in text, word
 
 
+@pytest.mark.cluster
 def test_a_replica_that_waits_tells_who_leads_and_the_next_leader_takes_the_way(
     kube: Kube, world: StandInInternet, tmp_path: Path
 ) -> None:
@@ -96,3 +103,37 @@ def test_a_replica_that_waits_tells_who_leads_and_the_next_leader_takes_the_way(
     assert found is not None
     assert found["metadata"]["labels"]["kubernetes.io/service-name"] == service["metadata"]["name"]
     assert found["ports"][0]["name"] == service["spec"]["ports"][0]["name"]
+
+
+def test_a_name_is_not_called_right_while_its_site_has_another_address() -> None:
+    """From the moment the Site tells it, however long the provider takes."""
+    wan = {Family.V4: parse_address(str(HOME))}
+    report = SimpleNamespace(
+        addresses=(HOME,),
+        ttl=300,
+        last_sync=1.0,
+        next_at=2.0,
+        ready=True,
+        ok=True,
+        locked=False,
+        conflict=False,
+        message="",
+    )
+    entry = SimpleNamespace(
+        name=parse_name("www.example.org"), provider=SimpleNamespace(key="web/gandi"), site="default", mode="Dynamic",
+        source=WanSource(frozenset((Family.V4,))), enabled=True, ttl=300, known=None,
+    )  # fmt: skip
+    term = SimpleNamespace(
+        domains=SimpleNamespace(reports={"www": report}, reconciler=lambda _: None),
+        world=SimpleNamespace(view=lambda _: View(wan=wan)),
+    )
+
+    def shown() -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        found = _name(cast("Term", term), cast("Which", "www"), cast("Entry", entry))
+        return found.state, found.published, found.wanted
+
+    assert shown() == ("in-sync", (str(HOME),), (str(HOME),))
+    wan[Family.V4] = parse_address(str(MOVED))
+    assert shown() == ("pending", (str(HOME),), (str(MOVED),))
+    report.addresses = (MOVED,)
+    assert shown() == ("in-sync", (str(MOVED),), (str(MOVED),))

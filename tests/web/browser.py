@@ -53,3 +53,19 @@ def as_phone(chrome: Chrome, *, scale: float = 1.0, height: int = PHONE[1]) -> N
 def in_colours(chrome: Chrome, scheme: str) -> None:
     """As a system that is set to ``light`` or ``dark``."""
     command(chrome, "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+
+def console(chrome: Chrome) -> list[dict[str, Any]]:
+    """What the console told since the last look."""
+    told: list[dict[str, Any]] = chrome.get_log("browser")  # type: ignore[no-untyped-call]
+    return told
+
+
+def run(chrome: Chrome, script: str, *values: object) -> Any:
+    """What a script says at one moment, so that nothing can be replaced meanwhile."""
+    return chrome.execute_script(script, *values)
+
+
+def text(chrome: Chrome, selector: str, what: str = "innerText") -> str:
+    """The text of an element; empty when it is not there."""
+    return str(run(chrome, "return (document.querySelector(arguments[0]) ?? {})[arguments[1]] ?? ''", selector, what))

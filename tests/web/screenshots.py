@@ -1,59 +1,120 @@
-"""The pictures of the page for the documentation, from a daemon whose WAN address moves: ``make screenshots``.
+"""The pictures of the page for the documentation, from the home in a box (tests/lab): ``make screenshots``.
 
-The ninety days before are made up: a connection that gets another address now and then, and a provider with a bad day.
+A day passes in a minute there: the daemon's clock is behind, and jumps. Everything on the pictures happened: the
+router got those addresses, Strato, Gandi, Knot and BIND took them, Knot and NSD fetched the zone, Gandi was away.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
+import subprocess
 import sys
 import tempfile
 import time
-from ipaddress import IPv4Address
+from collections.abc import Callable
 from pathlib import Path
 
 from selenium.webdriver import Chrome
 
-from homing.model.address import Family, parse_address
-from homing.store import Store, Update
-from tests.app.running import GANDI, OWN, THREE, WWW, Daemon, House, internet, settings
+from tests.lab import layout
+from tests.lab.household import WEB_PORT, Homing
+from tests.lab.lab import Lab
+from tests.lab.namespaces import obstacle
+from tests.lab.secondaries import KNOT, NSD, secondaries
+from tests.lab.window import window
 from tests.waiting import until
-from tests.web.browser import PHONE, as_phone, browser, command, in_colours
+from tests.web.browser import as_phone, browser, command, in_colours, text
 
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
 
-HOUR, DAY = 3600.0, 86400.0
+HOUR = 3600.0
 
-MOST = 150_000
+SEEN = "/srv/homing"
+"""Where the home sees its folder."""
+
+MOST = 200_000
 """Bytes of a picture."""
 
+ZONE, DNS_PORT = "home.example.net", 5300
 
-def past(store: Store, now: float) -> IPv4Address:
-    """Write the made-up past; gives the address that it ends with."""
-    chance = random.Random(7)
-    moments = [now - DAY * days - HOUR * chance.uniform(0, 20) for days in range(88, 1, -5)]
-    moments += [now - HOUR * hours for hours in (19.2, 11.5, 2.4)]
-    address = IPv4Address("203.0.113.10")
-    for moment in moments:
-        address = IPv4Address(f"203.0.113.{chance.randrange(11, 250)}")
-        with store.together():
-            store.record_good(Family.V4, parse_address(str(address)), moment, "3 of 3 operators say it")
-            for fqdn, provider in ((WWW, "strato"), (GANDI, "gandi"), (OWN, "zone")):
-                store.record_update(Update(moment + 1.2, provider, fqdn, f"A -> {address}", True, "ok", "", 0.3))
-    for hours in (11.3, 11.0, 10.4):
-        store.record_update(
-            Update(now - HOUR * hours, "gandi", GANDI, "read", False, "http-503", "provider gandi: answers 503", 0.3)
-        )
-    return address
+STRATO_NAME, GANDI_NAME, KNOT_NAME = "www.example.de", "cloud.example.org", f"vpn.{layout.KNOT_ZONE}"
+FIRST, SECOND, THIRD, LAST, MOVED = "84.17.33.10", "84.17.41.118", "84.17.36.203", "84.17.39.77", "84.17.44.6"
+
+_SETTINGS = """
+[providers.strato]
+type = "strato"
+server = "https://{strato}/nic/update"
+user = "example.de"
+password_file = "strato.password"
+cooldown = 1
+
+[providers.gandi]
+type = "gandi"
+token_file = "gandi.token"
+
+[providers.knot]
+type = "rfc2136"
+server = "{knot}"
+key_name = "{key}"
+key_file = "tsig.key"
+
+[dns]
+listen = ["127.0.0.1:{dns_port}", "[{home}]:{dns_port}"]
+secondaries = {secondaries}
+
+[[dns.keys]]
+name = "{key}"
+secret_file = "tsig.key"
+
+[zones."{zone}"]
+ns = ["ns1.example.net", "ns2.example.net"]
+
+[web]
+listen = ["127.0.0.1:{web_port}"]
+"""
 
 
-def ask_for(daemon: Daemon, seconds: float) -> None:
-    """Ask its DNS server for a name, some forty times a second."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        daemon.answers(OWN)
-        time.sleep(0.02)
+class Pictured(Homing):
+    """A house with names at several providers and a zone of its own; ``hours`` says how far behind its clock is."""
+
+    patience = 10.0
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self._behind = folder / "behind"
+        self.program = (str(ROOT / "tests" / "lab" / "behind.py"), str(self._behind))
+        super().__init__(lab, folder, probe_interval=1.0)
+        lab.home.shell(f"mount -t tmpfs none /srv\nmkdir {SEEN}\nmount --bind {folder} {SEEN}")
+        self.config, self.state = Path(SEEN, "homing.toml"), Path(SEEN, "state")
+
+    def settings(self, probe_interval: float) -> str:
+        """The text of its homing.toml."""
+        of = f"[detect]\nprobe_interval = {probe_interval}\n" + _SETTINGS.format(
+            strato=layout.STRATO,
+            knot=self.lab.knot.ipv4,
+            key=self.lab.tsig.name,
+            home=self.lab.home_ipv6,
+            secondaries=[f"[{address}]:53 key {self.lab.tsig.name}" for address in (KNOT, NSD)],
+            zone=ZONE,
+            dns_port=DNS_PORT,
+            web_port=WEB_PORT,
+        ).replace("'", '"')
+        names = [(STRATO_NAME, "strato", "wan"), (GANDI_NAME, "gandi", "wan"), (KNOT_NAME, "knot", "wan"),
+                 (f"wan.{ZONE}", "zone", "wan"), (f"nas.{ZONE}", "zone", "interface")]  # fmt: skip
+        for fqdn, provider, source in names:
+            private = "allow_private = true\n" if source == "interface" else ""
+            of += f'\n[[names]]\nfqdn = "{fqdn}"\nprovider = "{provider}"\nsource = "{source}"\n{private}'
+        return of
+
+    def hours(self, ago: float) -> None:
+        """Let it be so many hours ago."""
+        self._behind.write_text(str(ago * HOUR))
+
+
+def ask_for(house: Pictured) -> subprocess.Popen[bytes]:
+    """A client of the home that asks its DNS server for names, over and over."""
+    script = f"while :; do dig +short @127.0.0.1 -p {DNS_PORT} wan.{ZONE} >/dev/null; sleep 0.1; done"
+    return house.lab.popen("home", ["sh", "-c", script])
 
 
 def picture(chrome: Chrome, path: Path) -> None:
@@ -65,31 +126,85 @@ def picture(chrome: Chrome, path: Path) -> None:
         sys.exit(f"screenshots: {path} is larger than {MOST:,} bytes")
 
 
+def wide(chrome: Chrome, height: int) -> None:
+    """Show pages as on a desk."""
+    metrics = {"width": 1200, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    command(chrome, "Emulation.setDeviceMetricsOverride", **metrics)
+
+
 def main() -> None:
     """Make them."""
     parser = argparse.ArgumentParser(prog="python -m tests.web.screenshots")
     parser.add_argument("--to", type=Path, default=IMAGES, metavar="FOLDER", help="default: docs/images")
     folder = parser.parse_args().to
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary, internet() as world:
+    if reason := obstacle():
+        sys.exit(f"screenshots: {reason}")
+    accounts = {
+        "strato_hosts": {STRATO_NAME: "example.de"},
+        "strato_passwords": {"example.de": layout.STRATO_PASSWORD},
+        "gandi_domains": ["example.org"],
+    }
+    with tempfile.TemporaryDirectory() as temporary, Lab(patience=False, accounts=accounts) as lab:
         home = Path(temporary) / "home"
         home.mkdir()
-        house = House(home, settings(world) + THREE)
-        with Store(house.state) as store:
-            world.move(past(store, time.time()))
-        with house.up() as daemon, browser(Path(temporary) / "chromium") as chrome:
-            chrome.get(daemon.web + "/")
-            until(lambda: daemon.is_in_sync(WWW, GANDI, OWN), 30, "all is right")
-            world.move(IPv4Address("203.0.113.86"))
-            until(lambda: "203.0.113.86" in daemon.row(WWW) and daemon.is_in_sync(WWW, GANDI, OWN), 30, "it followed")
-            ask_for(daemon, 6.0)  # the page follows within a second, its rate of queries within five
+        house = Pictured(lab, home)
+        with secondaries(lab, ZONE, DNS_PORT), window(lab.home, WEB_PORT) as url:
+            try:
+                a_day(house, lambda: _take(house, url, Path(temporary), folder))
+            except AssertionError as error:
+                sys.exit(f"{house.log[-3000:]}screenshots: {error}")
+
+
+def a_day(house: Pictured, at_its_end: Callable[[], None]) -> None:
+    """What happens in it."""
+    lab = house.lab
+    house.hours(26)
+    with house:
+        until(lambda: in_sync(house, FIRST), 30, "the first address")
+        house.hours(19.2)
+        lab.change_wan(ipv4=SECOND)
+        until(lambda: in_sync(house, SECOND), 30, "the second address")
+        house.hours(11.5)
+        lab.script("gandi", "answer", times=None, status=503, body="maintenance")
+        lab.change_wan(ipv4=THIRD)
+        until(lambda: "503" in house.get("/") and f'class="address">{THIRD}<' in house.get("/"), 60, "Gandi is away")
+        lab.behave("gandi")
+        house.hours(10.9)
+        until(lambda: in_sync(house, THIRD), 90, "the third address")
+        house.hours(0)
+        lab.change_wan(ipv4=LAST)
+        until(lambda: in_sync(house, LAST), 30, "the last address")
+        at_its_end()
+
+
+def in_sync(house: Pictured, address: str) -> bool:
+    """Whether all is right with this address."""
+    page = house.get("/")
+    return "names are right</h1>" in page and f'class="address">{address}<' in page
+
+
+def _take(house: Pictured, url: str, temporary: Path, folder: Path) -> None:
+    asking = ask_for(house)
+    try:
+        with browser(temporary / "chromium") as chrome:
+            chrome.get(url)
+            time.sleep(12)  # the rate of queries is known, and the secondaries have told their serials
+            for scheme, ending in (("light", ""), ("dark", "-dark")):
+                in_colours(chrome, scheme)
+                wide(chrome, 1240)
+                picture(chrome, folder / f"page-wide{ending}.png")
+                as_phone(chrome, scale=1.5)
+                picture(chrome, folder / f"page-phone{ending}.png")
             in_colours(chrome, "light")
-            command(
-                chrome, "Emulation.setDeviceMetricsOverride", width=1200, height=1010, deviceScaleFactor=1, mobile=False
-            )
-            picture(chrome, folder / "page-wide.png")
-            as_phone(chrome, scale=1.5, height=PHONE[1])
-            picture(chrome, folder / "page-phone.png")
+            house.lab.script("gandi", "answer", times=None, status=401, body="")
+            house.lab.change_wan(ipv4=MOVED)
+            until(lambda: text(chrome, "h1") == "1 of 5 names is not right", 60, "a fault")
+            wide(chrome, 760)
+            picture(chrome, folder / "page-fault.png")
+    finally:
+        asking.kill()
+        asking.wait()
 
 
 if __name__ == "__main__":

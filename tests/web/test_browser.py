@@ -21,7 +21,7 @@ from homing.web import live
 from tests.app.running import HOME, THREE, Daemon, House, internet, serving, settings
 from tests.waiting import until
 from tests.web.axe import axe
-from tests.web.browser import as_phone, browser, command, in_colours
+from tests.web.browser import as_phone, browser, command, console, in_colours, run, text
 from tests.web.serving import HOSTILE, STATE, Site, name, served
 
 pytestmark = pytest.mark.browser
@@ -61,22 +61,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
             )
         found.state = msgspec.structs.replace(STATE, at=now, started=now - 7200)
         yield found
-
-
-def console(chrome: Chrome) -> list[dict[str, Any]]:
-    """What the console told since the last look."""
-    told: list[dict[str, Any]] = chrome.get_log("browser")  # type: ignore[no-untyped-call]
-    return told
-
-
-def run(chrome: Chrome, script: str, *values: object) -> Any:
-    """What a script says at one moment, so that nothing can be replaced meanwhile."""
-    return chrome.execute_script(script, *values)
-
-
-def text(chrome: Chrome, selector: str, what: str = "innerText") -> str:
-    """The text of an element; empty when it is not there."""
-    return str(run(chrome, "return (document.querySelector(arguments[0]) ?? {})[arguments[1]] ?? ''", selector, what))
 
 
 def rows(chrome: Chrome) -> list[str]:
@@ -245,20 +229,42 @@ def test_the_keyboard_reaches_everything(clean: Chrome, site: Site) -> None:
             break
         reached.append(told[0])
         assert told[1] != "none", told[0]
-    assert reached == ["Skip to the names", "theme-auto", "24 hours", "7 days", "90 days", "q", "wrong", "Filter",
-                       "raw", "API", "metrics"]  # fmt: skip
+    assert reached == ["Skip to the names", "theme-auto", "Which, and what to do", "24 hours", "7 days", "90 days", "q",
+                       "wrong", "Filter", "quiet-4-told", "raw", "API", "metrics"]  # fmt: skip
     clean.find_element(By.CSS_SELECTOR, ".skip").send_keys(Keys.ENTER)
     assert clean.switch_to.active_element.get_attribute("id") == "main"
 
 
-def test_a_phone_needs_no_sideways_scrolling(clean: Chrome, site: Site) -> None:
-    """Not even with long names and addresses."""
-    long = name(fqdn=f"{'a' * 63}.{'b' * 63}.example.org", published=("2001:db8:1111:2222:3333:4444:5555:6666",) * 3)
-    site.state = msgspec.structs.replace(site.state, names=(*site.state.names, long))
-    as_phone(clean)
+def test_what_was_opened_stays_open(clean: Chrome, site: Site) -> None:
+    """Observers that told nothing are folded away; news do not fold them again, nor take the keyboard away."""
     clean.get(site.base)
-    wide: int = run(clean, "return document.documentElement.scrollWidth")
-    assert wide <= 390
+    assert HOSTILE not in text(clean, "#part-wan")
+    clean.find_element(By.ID, "quiet-4-told").click()
+    assert HOSTILE in text(clean, "#part-wan")
+    family = msgspec.structs.replace(site.state.addresses[0], reason="2 of 2 operators say it")
+    site.state = msgspec.structs.replace(site.state, addresses=(family,))
+    until(lambda: "2 of 2 operators" in text(clean, "#part-wan"), 5, "live")
+    assert HOSTILE in text(clean, "#part-wan")
+    assert clean.switch_to.active_element.get_attribute("id") == "quiet-4-told"
+
+
+@pytest.mark.parametrize("width", [390, 700, 1000, 1160, 1280])
+def test_nothing_sticks_out(clean: Chrome, site: Site, width: int) -> None:
+    """Nor has one to scroll sideways, not even with long names and addresses."""
+    long = name(fqdn=f"{'a' * 63}.{'b' * 63}.example.org", published=("2001:db8:1111:2222:3333:4444:5555:6666",) * 3)
+    far = msgspec.structs.replace(STATE.addresses[0], family=6, address="2001:db8:1111:2222:3333:4444:5555:6666")
+    sites = (*STATE.sites, msgspec.structs.replace(STATE.sites[0], name="far-away", addresses=(far,)))
+    site.state = msgspec.structs.replace(site.state, names=(*site.state.names, long), sites=sites)
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    command(clean, "Emulation.setDeviceMetricsOverride", **metrics)
+    clean.get(site.base)
+    assert run(clean, "return document.documentElement.scrollWidth") <= width
+    told: list[str] = run(
+        clean,
+        "return [...document.querySelectorAll('.card')].filter(one => one.scrollWidth > one.clientWidth)"
+        ".map(one => one.querySelector('h2').innerText)",
+    )
+    assert told == []
 
 
 def test_a_page_that_nobody_sees_gives_its_connection_back(clean: Chrome, site: Site) -> None:

@@ -107,6 +107,20 @@ async def test_a_watcher_gets_every_part_and_then_what_changes() -> None:
         assert "mail.example.org" not in second["names"]
 
 
+async def test_who_comes_after_all_have_gone_gets_nothing_old() -> None:
+    """What was so when the last one left is hours ago, and nobody has looked since."""
+    clock = ManualClock()
+    async with served(clock) as site:
+        async with watching(site) as stream:
+            await stream.parts("names")
+        await settle()
+        site.state = msgspec.structs.replace(STATE, names=(name(fqdn="new.example.org"),))
+        async with watching(site) as stream:
+            first = await stream.parts("names")
+            assert "new.example.org" in first["names"]
+            assert "mail.example.org" not in first["names"]
+
+
 async def test_what_only_grows_older_is_not_sent() -> None:
     """Time alone changes nothing: in a minute there are signs of life with the server's time, and no part."""
     clock = ManualClock()

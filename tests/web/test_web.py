@@ -6,11 +6,13 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec import structs
 
 from homing.effects.http import HttpClient
 from homing.errors import ListenError
 from homing.web.server import WebServer
-from tests.web.serving import HOSTILE, STATE, Site, served
+from homing.web.view import SiteView
+from tests.web.serving import FAMILIES, HOSTILE, STATE, Site, name, served
 
 
 @pytest.fixture
@@ -27,6 +29,37 @@ async def test_the_page_tells_addresses_votes_names_pauses_and_changes(site: Sit
                  "1 of 2 names", "the disk is full", "berlin", "agent of node-1", "homing-operator-0", "192.0.2.53",
                  "2 behind", "for 12 s", "up to date", "web/x"):  # fmt: skip
         assert word in text
+
+
+FINE = structs.replace(STATE, names=(name(),), trouble=(), providers=())
+OFF = structs.replace(FAMILIES[0], outcome="disputed")
+REMEDY = "there is no Provider web/gandi; create it"
+
+
+@pytest.mark.parametrize(
+    ("changes", "mood", "words"),
+    [
+        ({}, "good", "The name is right<"),
+        ({"names": (name(state="pending", detail="not published yet"),)}, "wait", "1 of 1 names is not right yet<"),
+        ({"names": (name(state="pending", detail=REMEDY),)}, "bad", "1 of 1 names is not right<"),
+        ({"names": (name(state="disabled", detail="off; as told"),)}, "wait", "No names to keep right yet<"),
+        ({"addresses": (OFF,), "sites": ()}, "bad", "The name is right, the address is disputed<"),
+        ({"sites": (SiteView("berlin", (OFF,)),)}, "bad", "disagree about the IPv4 address of Site berlin;"),
+        ({"trouble": ("the disk is full",)}, "bad", "The name is right, Homing has trouble<"),
+        ({"names": (), "addresses": (), "sites": ()}, "good", "1 zone served<"),
+        ({"names": (), "addresses": (), "sites": (), "trouble": ("x",)}, "bad", "1 zone served, with trouble<"),
+        ({"names": (), "addresses": (), "sites": (), "zones": (), "trouble": ("this replica waits",)}, "wait",
+         "Nothing to show here<"),
+    ],
+)  # fmt: skip
+async def test_the_headline_says_what_matters_most(
+    site: Site, changes: dict[str, object], mood: str, words: str
+) -> None:
+    """Red where a person has to do something, yellow where time will do, green where all is well."""
+    site.state = structs.replace(FINE, **changes)
+    _, text, _ = await site.get("/")
+    assert f'<div class="headline {mood}">' in text
+    assert words in text
 
 
 async def test_what_comes_from_outside_does_not_run(site: Site) -> None:

@@ -309,6 +309,8 @@ class Household:
             if await self.memory.agreed(family, verdict.address, verdict.at, verdict.reason):
                 self._metrics.wan_changes.labels(str(family)).inc()
                 self._detector.trigger()
+                for reconciler in self.reconcilers.values():
+                    reconciler.expect(self.view())
                 log.info("WAN address", family=str(family), address=str(verdict.address), reason=verdict.reason)
                 self._wake()
         elif before is None or before.outcome is not verdict.outcome:

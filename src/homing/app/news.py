@@ -23,6 +23,7 @@ from homing.model.observation import Outcome
 if TYPE_CHECKING:
     from homing.app.household import Household
     from homing.operator.runtime import Operator
+    from homing.turn.memory import Memory
 
 TURNS: Trouble = ("failed", "looks at names")
 
@@ -138,6 +139,7 @@ def household_situation(household: Household) -> Situation | None:
         {f"WAN {family}": str(good[family].address) for family in household.families if family in good},
         troubles,
         frozenset(unsure),
+        _drifts(household.memory),
         min((one.turned_at for one in household.reconcilers.values()), default=0.0),
         failing,
     )
@@ -174,7 +176,14 @@ def operator_situation(operator: Operator, now: float) -> Situation | None:
     if overdue:
         troubles[TURNS] = "Domains have not been looked at for long: a turn hangs or fails"
     # The queue is looked at all the time: that it moves is the sign of life, where no Domain asks for regular turns.
-    return Situation(addresses, troubles, frozenset(unsure), now, failing or overdue)
+    return Situation(addresses, troubles, frozenset(unsure), _drifts(term.memory), now, failing or overdue)
+
+
+def _drifts(memory: Memory) -> dict[Trouble, tuple[float, str]]:
+    return {
+        ("drift", subject): (event.at, f"{event.detail}; it is put back to what it should hold")
+        for subject, event in memory.drifts.items()
+    }
 
 
 def _locked(lockout: Lockout) -> Trouble:

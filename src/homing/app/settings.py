@@ -285,11 +285,13 @@ class MessagesSettings(Strict, frozen=True):
     """A file with the URL that is asked for after each good turn, at most once a minute; after a bad one with /fail."""
     ping_env: str = ""
     """The same in an environment variable."""
-    kinds: tuple[Literal["address", "disputed", "lockout", "failed", "recovered"], ...] = (
+    kinds: tuple[Literal["address", "disputed", "lockout", "failed", "drift", "fault", "recovered"], ...] = (
         "address",
         "disputed",
         "lockout",
         "failed",
+        "drift",
+        "fault",
         "recovered",
     )
     """What is told."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncGenerator, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from homing.effects.clock import Clock
 from homing.effects.http import HttpClient
@@ -17,14 +17,14 @@ from homing.errors import ConfigError
 from homing.messages.by_apprise import Apprise
 from homing.messages.outbox import Deliver, Outbox, read_receivers
 from homing.messages.ping import Ping, ping_url
-from homing.messages.watch import Kind, Message, Situation, Watch
+from homing.messages.watch import Kind, Message, Situation, Trouble, Watch
 
 log = get_logger("messages")
 
 LOOK = 2.0
 """Seconds between two looks."""
 
-KINDS: tuple[Kind, ...] = ("address", "disputed", "lockout", "failed", "recovered")
+KINDS: tuple[Kind, ...] = ("address", "disputed", "lockout", "failed", "drift", "fault", "recovered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,7 @@ class Messenger:
 
     def _tell(self, situation: Situation) -> None:
         wishes = self._wishes
+        situation = replace(situation, happened={**situation.happened, **self._faults()})
         news = self._watch.look(self._clock.time(), situation, repeat=wishes.repeat, failed_after=wishes.failed_after)
         for message in news if wishes.receivers is not None else ():
             if message.kind in wishes.kinds:
@@ -125,6 +126,16 @@ class Messenger:
                 return
             self._problem = ""
             self._ping.consider(self._clock.monotonic(), url, situation.turned_at, failing=situation.failing)
+
+    def _faults(self) -> dict[Trouble, tuple[float, str]]:
+        """What failed through a bug, whichever part of the process it was: the counter knows all."""
+        told = "{}: a part of Homing failed through a bug and goes on; please report it, with the line of the log"
+        samples = [sample for family in self._metrics.faults.collect() for sample in family.samples]
+        return {
+            ("fault", sample.labels["part"]): (sample.value, told.format(sample.labels["part"]))
+            for sample in samples
+            if sample.name.endswith("_total")
+        }
 
     def _receivers(self) -> tuple[str, ...]:
         return read_receivers(self._wishes.receivers.reveal()) if self._wishes.receivers is not None else ()

@@ -5,6 +5,7 @@ address         it is another one than was told last
 disputed,       it began; ``failed`` only after some time. Told once, and not again within ``repeat``
 lockout,        seconds however often it comes and goes
 failed
+drift, fault    it happened (again); told once within ``repeat`` seconds. It has no end
 recovered       what was told is over. What cannot be seen now neither begins nor ends (law 1)
 ==============  =======================================================================================
 """
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["address", "disputed", "lockout", "failed", "recovered"]
+Kind = Literal["address", "disputed", "lockout", "failed", "drift", "fault", "recovered"]
 
 Trouble = tuple[Kind, str]
 """A kind, and what it is about: ``WAN IPv4``, ``strato``, ``www.example.org at gandi``."""
@@ -39,12 +40,14 @@ class Situation:
     """How things are: addresses by what they are of, troubles in a sentence each.
 
     ``unsure`` are troubles of which nothing is known now. ``turned_at`` is when names were last looked at (Unix
-    seconds, 0 for never), ``failing`` whether some of them are not right by a fault.
+    seconds, 0 for never), ``failing`` whether some of them are not right by a fault. ``happened`` holds what is over as
+    soon as it is there: a number that grows each time, and a sentence.
     """
 
     addresses: Mapping[str, str] = field(default_factory=dict[str, str])
     troubles: Mapping[Trouble, str] = field(default_factory=dict[Trouble, str])
     unsure: frozenset[Trouble] = frozenset()
+    happened: Mapping[Trouble, tuple[float, str]] = field(default_factory=dict[Trouble, tuple[float, str]])
     turned_at: float = 0.0
     failing: bool = False
 
@@ -62,6 +65,7 @@ class Watch:
         self._addresses: dict[str, tuple[str, float]] = {}
         self._troubles: dict[Trouble, _Known] = {}
         self._told_at: dict[Trouble, float] = {}
+        self._happened: dict[Trouble, float] = {}
         self._looked = False
 
     def look(self, now: float, situation: Situation, *, repeat: float, failed_after: float) -> tuple[Message, ...]:
@@ -70,10 +74,12 @@ class Watch:
             self._looked = True
             self._addresses = {subject: (text, float("-inf")) for subject, text in situation.addresses.items()}
             self._troubles = {one: _Known(now, told=one[0] != "failed") for one in situation.troubles}
+            self._happened = {one: number for one, (number, _) in situation.happened.items()}
             return ()
         self._told_at = {one: at for one, at in self._told_at.items() if now - at < repeat}
         found = self._ended(now, situation)
         found += self._begun(now, situation, failed_after)
+        found += self._came(now, situation)
         found += self._moved(now, situation, repeat)
         return tuple(found)
 
@@ -91,6 +97,18 @@ class Watch:
             wait = failed_after if one[0] == "failed" else 0.0
             if not known.told and now - known.since >= wait and one not in self._told_at:
                 known.told = True
+                self._told_at[one] = now
+                found.append(Message(now, one[0], one[1], text))
+        return found
+
+    def _came(self, now: float, situation: Situation) -> list[Message]:
+        found: list[Message] = []
+        for one, (number, text) in situation.happened.items():
+            before = self._happened.get(one, 0.0)
+            if number <= before or (len(self._happened) >= MAX_KNOWN and one not in self._happened):
+                continue
+            self._happened[one] = number
+            if one not in self._told_at:
                 self._told_at[one] = now
                 found.append(Message(now, one[0], one[1], text))
         return found

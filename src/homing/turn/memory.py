@@ -22,6 +22,10 @@ TIDY = 100
 """Versions of zones after which the store's log is taken into its tables, while nobody waits for a write."""
 
 
+MAX_DRIFTS = 10_000
+"""Names whose last drift is kept in mind."""
+
+
 class Memory:
     """The store as the runtime sees it: reads from memory, writes through one thread, survives a full disk.
 
@@ -51,6 +55,8 @@ class Memory:
         self.accounts: dict[tuple[str, Name], str] = store.accounts() if store else {}
         self.requests: dict[tuple[str, Name], float] = store.last_requests() if store else {}
         self.lockouts: list[Lockout] = store.lockouts() if store else []
+        self.drifts: dict[str, Event] = {}
+        """The last drift of each name since the start."""
 
     def read_lockouts(self) -> None:
         """Take over what ``homing unlock`` changed on disk."""
@@ -167,6 +173,8 @@ class Memory:
     async def happened(self, event: Event) -> None:
         """Something worth telling."""
         self._tell(event)
+        if event.kind == "drift" and (event.subject in self.drifts or len(self.drifts) < MAX_DRIFTS):
+            self.drifts[event.subject] = event
         if self._store is not None:
             await self._write(None, self._store.record_event, event)
 

@@ -118,7 +118,14 @@ class Reconciler:
 
     @traced("want")
     def want(self, view: View) -> list[Want]:
-        """What each enabled name should hold by this view; names of which nothing is known are left alone."""
+        """The step of a turn."""
+        return self.expect(view)
+
+    def expect(self, view: View) -> list[Want]:
+        """What each enabled name should hold by this view; names of which nothing is known are left alone.
+
+        It counts at once, also while a turn by an older view is under way: nobody is told that a name is right then.
+        """
         wants: list[Want] = []
         for spec in self.names:
             state = self.states[spec.name]

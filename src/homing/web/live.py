@@ -120,8 +120,15 @@ class Hub:
 
     def _forget_gone(self) -> None:
         for watcher in [watcher for watcher in self._watchers if watcher.gone]:
-            self._watchers.discard(watcher)
             watcher.close()
+            self._leave(watcher)
+
+    def _leave(self, watcher: _Watcher) -> None:
+        """After the last one nobody looks any more, so what is known grows old: the next one gets none of it."""
+        self._watchers.discard(watcher)
+        if not self._watchers:
+            self._watched.clear()
+            self._known.clear()
 
     async def serve(self, request: web.Request, span: str) -> web.StreamResponse:
         """The stream for one page."""
@@ -144,9 +151,7 @@ class Hub:
             if request.transport is not None:
                 request.transport.abort()
         finally:
-            self._watchers.discard(watcher)
-            if not self._watchers:
-                self._watched.clear()
+            self._leave(watcher)
         return response
 
     async def _send(self, response: web.StreamResponse, watcher: _Watcher) -> None:

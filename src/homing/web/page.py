@@ -27,8 +27,8 @@ SHOWN_NAMES = 200
 STALE = 15.0
 """Seconds after which a part is drawn again for a new reader, since it says how long ago things were."""
 
-QUIET = ("in-sync", "disabled")
-"""States of names that need nobody."""
+QUIET, BAD = ("in-sync", "disabled"), ("failed", "locked")
+"""States of names that need nobody, and that need somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,24 @@ class Look:
     def right(self) -> int:
         """Names that do."""
         return sum(name.state == "in-sync" for name in self.state.names)
+
+    @property
+    def disputed(self) -> tuple[str, ...]:
+        """What observers disagree about."""
+        found = [f"the IPv{one.family} address" for one in self.state.addresses if one.outcome == "disputed"]
+        if self.state.sites:
+            found = [
+                f"the IPv{one.family} address of Site {site.name}"
+                for site in self.state.sites
+                for one in site.addresses
+                if one.outcome == "disputed"
+            ]
+        return tuple(found)
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether a person has to do something about a name: it failed, or a remedy is told (behind a semicolon)."""
+        return any(name.state in BAD or (name.state not in QUIET and "; " in name.detail) for name in self.state.names)
 
     @property
     def names(self) -> Sequence[NameView]:
@@ -76,6 +94,8 @@ PARTS: Mapping[str, Callable[[Look], object]] = {
         look.state.demo,
         look.state.trouble,
         look.state.leader,
+        look.disputed,
+        look.needs_somebody,
     ),
     "timeline": lambda look: look.timeline and (look.timeline.until, look.timeline.span),
     "names": lambda look: (look.state.names, bool(look.state.addresses)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from homing.app.doctor.cluster import corefile, judging
+from homing.app.doctor.cluster import corefile, judging, tsig
 from homing.app.doctor.cluster.judging import Seen
 from homing.app.doctor.cluster.look import addresses_of
 from homing.app.doctor.cluster.rights import AGENT, DNS, NODE_DNS, OPERATOR, Part
 from homing.app.doctor.finding import Finding, Level
 from homing.kube.crd import DEFINITIONS, manifest
+from homing.kube.kinds.common import ClusterSecretKey
+from homing.kube.kinds.zone import TsigKey
 from homing.kube.objects import (
     Condition,
     Endpoint,
@@ -24,6 +27,7 @@ from homing.kube.objects import (
     Lease,
     LeaseSpec,
     ObjectMeta,
+    Secret,
     Service,
     ServicePort,
     ServiceSpec,
@@ -55,6 +59,7 @@ COREFILE = """
 }
 """
 HOME = parse_name("home.example.net")
+KEY = b"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
 @pytest.mark.parametrize(
@@ -199,6 +204,37 @@ def test_what_is_not_ready_is_told_with_what_it_says() -> None:
     assert judged(disputed, main="Detected").level is ERROR
 
 
+@pytest.mark.parametrize(
+    ("data", "level", "words"),
+    [
+        ({"key": KEY}, OK, "in its Secret"),
+        (None, ERROR, "there is no Secret homing/ns2"),
+        ({"tsig": KEY}, ERROR, "has no key, but tsig"),
+        ({"key": b"not base64!"}, ERROR, "not Base64"),
+        ({"key": b""}, ERROR, "empty"),
+        ({"key": KEY[:24]}, WARNING, "has 18 octets, hmac-sha256 wants 32"),
+    ],
+)
+def test_keys_of_zones_are_looked_at(data: dict[str, bytes] | None, level: Level, words: str) -> None:
+    """Each fault of a Secret has its remedy; what is in it is never shown."""
+    secret = Secret(data=data) if data is not None else None
+    key = TsigKey(name="ns2", secret_ref=ClusterSecretKey(namespace="homing", name="ns2"))
+    (finding,) = tsig.judge([tsig.Wanted("a.test", key, "homing", "ns2", "key", secret)], ())
+    assert finding.level is level
+    assert words in finding.text
+    assert bool(finding.remedy) == (level is not OK)
+    assert KEY[:16].decode() not in str(finding)
+
+
+def test_a_secret_that_the_dns_server_may_not_read_is_told() -> None:
+    """Though its content is fine; without any key there is nothing to say."""
+    key = TsigKey(name="ns2", secret_ref=ClusterSecretKey(namespace="homing", name="ns2"))
+    wanted = tsig.Wanted("a.test", key, "homing", "ns2", "key", Secret(data={"key": KEY}))
+    (finding,) = tsig.judge([wanted], [("homing", "ns2")])
+    assert (finding.level, "may not read Secret homing/ns2" in finding.text) == (ERROR, True)
+    assert list(tsig.judge([], ())) == []
+
+
 def test_services_without_endpoints_are_told() -> None:
     """A nil ready condition means ready; a Service that is not there is an error."""
     good = EndpointSlice(endpoints=[Endpoint(conditions=EndpointConditions(ready=None))])
@@ -266,7 +302,17 @@ spec: {{ports: [{{name: dns, port: 53, protocol: UDP}}], selector: {{app: homing
 apiVersion: homing.dev/v1alpha1
 kind: Zone
 metadata: {{name: {kube.namespace}}}
-spec: {{origin: home.example.net, nameServers: [{{name: ns1.example.net}}]}}
+spec:
+  origin: home.example.net
+  nameServers: [{{name: ns1.example.net}}]
+  tsigKeys:
+    - {{name: there, secretRef: {{namespace: {kube.namespace}, name: there}}}}
+    - {{name: lost, secretRef: {{namespace: {kube.namespace}, name: lost}}}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: there}}
+data: {{key: {base64.b64encode(KEY).decode()}}}
 """
     )
     kube.cluster.plane.kubectl(
@@ -288,6 +334,10 @@ spec: {{origin: home.example.net, nameServers: [{{name: ns1.example.net}}]}}
         "no ready endpoint" in item["text"] and f"{kube.namespace}/empty" in item["text"] for item in found["Services"]
     )
     assert "have no status yet" in found.get("Zone", found.get("Zones", []))[0]["text"]
+    assert [item["text"] for item in found["Zone home.example.net"]] == [
+        f"key lost: there is no Secret {kube.namespace}/lost"
+    ]
+    assert f"the DNS server may not read Secret {kube.namespace}/there" in [item["text"] for item in found["TSIG keys"]]
     address = kube.cluster.kubectl("get", "service", "homing-dns", "-o", "jsonpath={.spec.clusterIP}")
     (forwarding,) = found["CoreDNS home.example.net"]
     assert (forwarding["level"], f"forward . {address}" in forwarding["remedy"]) == ("warning", True)

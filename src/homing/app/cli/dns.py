@@ -66,6 +66,12 @@ class _Group(click.Group):
 )
 @click.option("--web", metavar="HOST:PORT", help="Where page, /metrics, /healthz, /readyz and /dns are served.")
 @click.option(
+    "--web-token-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Readers of the page must give the token that is in it.",
+)
+@click.option(
     "--secondary",
     "secondaries",
     multiple=True,
@@ -147,6 +153,7 @@ def dns_command(
     port: int,
     workers: int | None,
     web: str | None,
+    web_token_file: Path | None,
     secondaries: tuple[str, ...],
     transfer: tuple[str, ...],
     key_files: tuple[Path, ...],
@@ -223,6 +230,7 @@ def dns_command(
         workers or _usable_cpus(),
         _state(state) if nodes is None else writable_state(_state(state)),
         (parse_listen(web, "--web", 8053),) if web and web != "off" else (),
+        web_token_file,
         flags_policy(secondaries, transfer, key_files, catalog),
         server_setup("homing dns", nsid, version_bind, id_server, rate_limit, secret),
         linger,
@@ -295,11 +303,14 @@ def check_command(paths: tuple[Path, ...], as_json: bool) -> None:
 
 @dns_command.command("stats")
 @click.option("--web", metavar="URL", help="Ask a server's page, such as http://127.0.0.1:8053.")
+@click.option(
+    "--web-token-file", metavar="FILE", type=click.Path(path_type=Path), help="The token that the page asks for."
+)
 @_state_option
 @json_option
 @click.option("--watch", is_flag=True, help="Again every second, until interrupted.")
 @tells_errors
-def stats_command(web: str | None, state: Path | None, as_json: bool, watch: bool) -> None:
+def stats_command(web: str | None, web_token_file: Path | None, state: Path | None, as_json: bool, watch: bool) -> None:
     """Show what the DNS server of `homing dns` or `homing up` is asked, and how it answers.
 
     Asks the server on this machine by its state directory, or any by its page.
@@ -316,7 +327,7 @@ def stats_command(web: str | None, state: Path | None, as_json: bool, watch: boo
 
     from homing.app.dns.report import figures_text
 
-    look = _by_web(web) if web else _by_socket(state)
+    look = _by_web(web, web_token_file) if web else _by_socket(state)
     before: DnsFigures | None = None
     if not as_json:
         before = look()
@@ -358,7 +369,7 @@ def _by_socket(state: Path | None) -> Callable[[], DnsFigures]:
     return look
 
 
-def _by_web(url: str) -> Callable[[], DnsFigures]:
+def _by_web(url: str, token_file: Path | None) -> Callable[[], DnsFigures]:
     """Ask a page; whatever comes but figures is an error that names it."""
     import asyncio
 
@@ -367,19 +378,24 @@ def _by_web(url: str) -> Callable[[], DnsFigures]:
     from homing.app.dns.figures import DnsFigures
     from homing.app.dns.local import MAX_DOCUMENT
     from homing.effects.http import HttpClient, HttpError, HttpResponse
+    from homing.effects.secret import secret_from_file
     from homing.errors import HomingError
 
+    token = secret_from_file(token_file, "--web-token-file") if token_file is not None else None
     base = (url if "://" in url else f"http://{url}").rstrip("/")
 
     async def get() -> HttpResponse:
         async with HttpClient() as http:
-            return await http.request("GET", f"{base}/dns", timeout=3.0, max_body=MAX_DOCUMENT)
+            headers = {"Authorization": f"Bearer {token.reveal()}"} if token is not None else {}
+            return await http.request("GET", f"{base}/dns", timeout=3.0, max_body=MAX_DOCUMENT, headers=headers)
 
     def look() -> DnsFigures:
         try:
             response = asyncio.run(get())
         except HttpError as error:
             raise HomingError(f"{base}: {error}; is the server running, and its page there?") from None
+        if response.status == 401:
+            raise HomingError(f"{base}/dns: it asks for a token; give its file: --web-token-file")
         try:
             return msgspec.json.decode(response.body, type=DnsFigures)
         except msgspec.DecodeError:

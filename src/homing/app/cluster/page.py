@@ -209,6 +209,10 @@ def _name(term: Term, which: Which, entry: Entry) -> NameView:
     published = tuple(str(one) for one in (report.addresses if report is not None else known.addresses))
     word, detail = _word(entry, report)
     wanted = tuple(value for item in state.wanted for value in item.values) if state is not None else ()
+    if word == "in-sync" and entry.site:
+        now = tuple(str(one) for one in entry.source.addresses(term.world.view(entry)).addresses)
+        if not set(now) <= set(published):  # its Site has another address, and its next turn has not ended
+            word, detail, wanted = "pending", "not published yet", now
     return NameView(
         fqdn=entry.name.text,
         provider=entry.provider.key,

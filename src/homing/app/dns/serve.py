@@ -62,6 +62,8 @@ class Options:
     workers: int
     state: Path
     web: tuple[tuple[str, int], ...] = ()
+    web_token: Path | None = None
+    """The file of the token that readers of the page must give."""
     follow: ReadPolicy = TransferPolicy
     setup: Setup = field(default_factory=Setup)
     linger: float = 0.0
@@ -298,8 +300,10 @@ class FileServer:
             if self._options.web:
                 await asyncio.to_thread(__import__, "homing.web.server")
                 from homing.app.dns_metrics import TransferCollector, exposition
+                from homing.web.access import Access
                 from homing.web.server import WebServer
 
+                token = self._options.web_token
                 metrics = exposition(
                     lambda: self.stats,
                     self.authority,
@@ -318,6 +322,7 @@ class FileServer:
                     live=self._beside.is_live if self._beside is not None else lambda: True,
                     metrics=metrics,
                     documents={"/dns": self.figures},
+                    access=Access(token, "--web-token-file") if token is not None else None,
                     past=store,
                     queries=self._answered,
                     clock=self._clock,

@@ -70,7 +70,9 @@
     if (!part || shown.get(name) === html) return;
     shown.set(name, html);
     const active = part.contains(document.activeElement) ? document.activeElement.id : "";
+    const open = [...part.querySelectorAll("details[open]")].map((one) => one.id);
     part.innerHTML = html;
+    for (const one of open) if (find(one)) find(one).open = true;
     if (active && find(active)) find(active).focus();
     if (name === "names") filter();
     tell();

@@ -11,7 +11,7 @@ from msgspec import field
 
 from homing.app.cluster.common import credentials_of
 from homing.app.cluster.settings import ClusterSettings
-from homing.app.doctor.cluster import corefile, judging
+from homing.app.doctor.cluster import corefile, judging, tsig
 from homing.app.doctor.cluster.judging import Seen
 from homing.app.doctor.cluster.rights import AGENT, DNS, NODE_DNS, OF_NAMESPACES, OPERATOR, PARTS, Part, Right
 from homing.app.doctor.finding import Finding, Level, told
@@ -23,8 +23,9 @@ from homing.kube.crd import DEFINITIONS
 from homing.kube.kinds import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, SITES, STRATO_DOMAINS, ZONES
 from homing.kube.kinds.zone import ClusterNames
 from homing.kube.objects import ApiStruct, EndpointSlice, Lease, ObjectMeta, PartialObject, Service, key_of
-from homing.kube.resource import CONFIG_MAPS, ENDPOINT_SLICES, LEASES, SERVICES, Resource
+from homing.kube.resource import CONFIG_MAPS, ENDPOINT_SLICES, LEASES, SECRETS, SERVICES, Resource
 from homing.model.name import Name, parse_name
+from homing.operator.zones import key_places
 
 HOME = "homing"
 """Homing's namespace where nothing else is said (``deploy/rbac/namespace.yaml``)."""
@@ -33,6 +34,12 @@ SERVICE_ANNOTATION = ClusterNames().service_annotation
 
 MOST_SERVICES = 50
 """Services whose endpoints are looked at."""
+
+MOST_KEYS = 100
+"""TSIG keys of Zones that are looked at."""
+
+READ = ("get", "list", "watch")
+"""What the DNS server does with the Secret of a key."""
 
 AT_ONCE = 12
 """Requests under way at a time."""
@@ -89,6 +96,7 @@ class Cluster:
             *((f"rights of {part.account}", functools.partial(self.rights, part)) for part in PARTS),
             ("Leases", self.leases),
             ("objects", self.objects),
+            (tsig.TSIG, self.tsig),
             ("Services", self.services),
             ("CoreDNS", self.coredns),
         )
@@ -204,6 +212,29 @@ class Cluster:
             of("StratoDomain", STRATO_DOMAINS),
         )
         return [finding for finding in found if finding is not None]
+
+    async def tsig(self) -> Sequence[Finding]:
+        """The Secrets with TSIG keys of Zones: what is in them, and whether the DNS server may read them."""
+        try:
+            zones = await self._client.list(ZONES)
+        except NotFound:
+            return []
+        named = [
+            (zone.spec.origin, key, place)
+            for zone in zones
+            for key, place in zip(zone.spec.tsig_keys, key_places(zone.spec), strict=True)
+        ][:MOST_KEYS]
+        places = sorted({place[:2] for _, _, place in named})
+        found = await asyncio.gather(*(self._get(SECRETS, name, namespace) for namespace, name in places))
+        secrets = dict(zip(places, found, strict=True))
+        denied: list[tuple[str, str]] = []
+        if await self._get(ACCOUNTS, DNS.account, self._home) is not None:
+            may = await asyncio.gather(
+                *(self._may(DNS, Right("secrets", verb, name), space) for space, name in places for verb in READ)
+            )
+            denied = [place for i, place in enumerate(places) if not all(may[i * len(READ) : (i + 1) * len(READ)])]
+        wanted = [tsig.Wanted(origin, key, *place, secrets[place[:2]]) for origin, key, place in named]
+        return list(tsig.judge(wanted, denied))
 
     async def services(self) -> Sequence[Finding]:
         """Endpoints of Services that have a name, or that a Domain follows."""
