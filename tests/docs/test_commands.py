@@ -25,10 +25,17 @@ from tests.lab.namespaces import Host, obstacle
 
 SPOKEN = {page: script(page) for page in PAGES}
 
-CLUSTER = [page for page, text in SPOKEN.items() if re.search(r"kubectl|helm|deploy/\S+\.sh|--kubernetes", text)]
+ON_A_NODE = {"docs/cluster.md"}
+"""Done to its end, pods and answers and all, by tests/node/test_guide.py."""
+
+CLUSTER = [
+    page
+    for page, text in SPOKEN.items()
+    if page not in ON_A_NODE and re.search(r"kubectl|helm|deploy/\S+\.sh|--kubernetes", text)
+]
 """Pages of a cluster; the others are read in a network namespace, where all ports are free and nobody is outside."""
 
-ALONE = [page for page, text in SPOKEN.items() if text.strip() and page not in CLUSTER]
+ALONE = [page for page, text in SPOKEN.items() if text.strip() and page not in {*CLUSTER, *ON_A_NODE}]
 
 WORLD = """
 apiVersion: v1

@@ -230,7 +230,11 @@ class Cluster:
         denied: list[tuple[str, str]] = []
         if await self._get(ACCOUNTS, DNS.account, self._home) is not None:
             may = await asyncio.gather(
-                *(self._may(DNS, Right("secrets", verb, name), space) for space, name in places for verb in READ)
+                *(
+                    self._may(DNS, self._home, Right("secrets", verb, name), space)
+                    for space, name in places
+                    for verb in READ
+                )
             )
             denied = [place for i, place in enumerate(places) if not all(may[i * len(READ) : (i + 1) * len(READ)])]
         wanted = [tsig.Wanted(origin, key, *place, secrets[place[:2]]) for origin, key, place in named]
