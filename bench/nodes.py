@@ -33,7 +33,7 @@ from tests.scale.messages import A, make_query, read_answer
 import dns.zone
 from bench.dns import judge, loads
 from bench.dns.loads import LOADS, Round
-from bench.dns.programs import CannotMeasure, compiled, versions
+from bench.dns.programs import CannotMeasure, compiled, two_cores, versions
 from bench.dns.run import ATTEMPTS
 from bench.dns.servers import BUILT_IN, Running, Server, running
 from bench.dns.soak import pss
@@ -85,13 +85,10 @@ def main() -> int:
     """Measure, tell, keep."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
     given = _arguments()
-    cores = sorted(os.sched_getaffinity(0))[:2]
-    if len(cores) < 2:
-        sys.stderr.write("bench: needs two cores, one for the server and one for the load\n")
-        return 2
     try:
+        cores = two_cores()
         with tempfile.TemporaryDirectory(prefix="homing-bench-") as folder:
-            found = Bench(Path(folder), (cores[0], cores[1]), given)
+            found = Bench(Path(folder), cores, given)
             found.measure()
     except CannotMeasure as missing:
         sys.stderr.write(f"bench: {missing}\n")

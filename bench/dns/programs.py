@@ -20,6 +20,14 @@ class CannotMeasure(Exception):  # noqa: N818 - said to a person, not handled as
     """A program is missing, cannot be built or does not serve; the text says which, and what to do."""
 
 
+def two_cores() -> tuple[int, int]:
+    """A core for the server and one for the load. Raises CannotMeasure."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise CannotMeasure("two cores are needed, one for the server and one for the load")
+    return cores[0], cores[1]
+
+
 def find(name: str, package: str) -> str:
     """The path of an installed program. Raises CannotMeasure."""
     path = shutil.which(name, path=SYSTEM_PATH)

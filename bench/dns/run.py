@@ -22,7 +22,7 @@ from typing import Any
 from bench.dns import alone, judge, loads
 from bench.dns.loads import LOADS, Load, Round
 from bench.dns.nodes import node_dns
-from bench.dns.programs import CannotMeasure, compiled, versions
+from bench.dns.programs import CannotMeasure, compiled, two_cores, versions
 from bench.dns.servers import BUILT_IN, ECHO, Running, Server, other, running
 from bench.dns.zone import NAMES, master_file
 from bench.number import machine, write
@@ -46,17 +46,14 @@ def main() -> int:
     """Measure what was asked for."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
     given = _arguments()
-    cores = sorted(os.sched_getaffinity(0))[:2]
-    if len(cores) < 2:
-        sys.stderr.write("bench: needs two cores, one for the server and one for the load\n")
-        return 2
     try:
+        cores = two_cores()
         servers = [*(BUILT_IN[name] for name in given.servers), *map(other, given.other)]
         servers += [node_dns(given.node_dns)] if given.node_dns else []
         chosen = [load for load in LOADS if load.name in given.loads]
         with tempfile.TemporaryDirectory(prefix="homing-bench-") as folder:
-            rounds = measure(servers, chosen, given, Path(folder), (cores[0], cores[1]))
-            found = [*judge.rows(rounds, given.subject), *_alone(given, Path(folder), (cores[0], cores[1]))]
+            rounds = measure(servers, chosen, given, Path(folder), cores)
+            found = [*judge.rows(rounds, given.subject), *_alone(given, Path(folder), cores)]
     except CannotMeasure as missing:
         sys.stderr.write(f"bench: {missing}\n")
         return 2
