@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Self
 
 from bench.dns.loads import LOADS, run
-from bench.dns.programs import CannotMeasure, compiled
+from bench.dns.programs import CannotMeasure, compiled, two_cores
 from bench.dns.servers import Server, free_port, homing, running
 from bench.dns.zone import ORIGIN, master_file
 from bench.number import Number, Result, as_json, table, write
@@ -128,9 +128,7 @@ def measure(name: str, folder: Path, *, pages: int, rounds: int, seconds: float)
 
     Raises CannotMeasure.
     """
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise CannotMeasure("two cores are needed: one for the server, one for the load")
+    cores = two_cores()
     folder.mkdir()
     program, zone, web = compiled("load", folder), folder / "bench.test.zone", free_port()
     ratios: list[float] = []
