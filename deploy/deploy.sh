@@ -114,6 +114,9 @@ if [[ -n $dry_run ]]; then
   exit 0
 fi
 
+# kubectl remembers for hours which kinds there are: "kubectl get homing" would not be known.
+kube api-resources --api-group=homing.dev --output=name >/dev/null
+
 if [[ -n $wait ]]; then
   for each in $(kube get deployment,daemonset --all-namespaces --selector app.kubernetes.io/part-of=homing \
     --output 'jsonpath={range .items[*]}{.metadata.namespace}/{.kind}/{.metadata.name} {end}'); do

@@ -31,9 +31,7 @@ def image() -> builder.Image:
 @pytest.fixture(scope="session")
 def node(image: builder.Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """The node, which has the image."""
-    pause = builder.build_pause()
-    with Node(tmp_path_factory.mktemp("node"), (pause.archive, pause.name)) as made:
-        made.load(image.archive)
+    with Node(tmp_path_factory.mktemp("node"), builder.build_pause(), image) as made:
         yield made
 
 

@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "cluster.md"
 _LIMIT = 150.0
 """Seconds; it takes 20 when the machine is idle."""
 
-_FORWARDED = "until (: </dev/tcp/127.0.0.1/5300) 2>/dev/null; do sleep 0.1; done"
+_FORWARDED = "until (: </dev/tcp/127.0.0.1/5320) 2>/dev/null; do sleep 0.1; done"
 """What "sleep 3" is for."""
 
 

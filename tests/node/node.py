@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +19,7 @@ from bench.dns.programs import coredns
 from homing.standins.tls import Authority
 from tests.cluster.process import Process
 from tests.cluster.programs import directory, program
+from tests.image.builder import Image
 from tests.node.cell import ADDRESS, CGROUP, PODS, Cell
 from tests.waiting import until
 
@@ -50,14 +53,15 @@ class Node:
 
     Args:
         folder: everything of it, on a disk that overlays can lie on.
-        pause: the archive of the image that holds a pod's namespaces, and its name.
+        pause: the image that holds a pod's namespaces.
+        images: those that it has beside it.
     """
 
-    def __init__(self, folder: Path, pause: tuple[Path, str]) -> None:
+    def __init__(self, folder: Path, pause: Image, *images: Image) -> None:
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.cell = Cell(self.folder)
-        self._pause = pause
+        self._pause, self._images = pause, images
         self._tokens = {user: secrets.token_urlsafe(24) for user in _USERS}
         self._authority = Authority(self.folder)
         names = [ADDRESS, KUBERNETES, "127.0.0.1", "kubernetes.default.svc"]
@@ -68,18 +72,17 @@ class Node:
         with ExitStack() as stack:
             lock = stack.enter_context((directory() / ".node").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX)
+            for bulky in ("containerd", "etcd"):  # logs stay
+                stack.callback(shutil.rmtree, self.folder / bulky, ignore_errors=True)
             stack.enter_context(self.cell)
             self._stack = stack
-            self._start()
+            with ThreadPoolExecutor() as loaders:
+                self._start(loaders)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    def load(self, archive: Path) -> None:
-        """Give containerd an image."""
-        self._ctr("import", str(archive))
 
     def tag(self, name: str, another: str) -> None:
         """Give an image of containerd another name."""
@@ -126,14 +129,15 @@ class Node:
     def _containerd(self) -> Path:
         return self.folder / "containerd.sock"
 
-    def _start(self) -> None:
+    def _start(self, loaders: Executor) -> None:
         etcd = f"http://127.0.0.1:{_ETCD}"
         containerd = self._run("containerd", f"--config={self._containerd_config()}")
         self._run(program("etcd"), f"--data-dir={self.folder / 'etcd'}", f"--listen-client-urls={etcd}",
                   f"--advertise-client-urls={etcd}", "--unsafe-no-fsync")  # fmt: skip
         apiserver = self._run(program("kube-apiserver"), f"--etcd-servers={etcd}", *self._apiserver_flags())
         self._until("containerd", containerd, self._containerd.exists)
-        self.load(self._pause[0])
+        images = (self._pause, *self._images)
+        loaded = [loaders.submit(self._ctr, "import", str(image.archive)) for image in images]
         self._until("the API server", apiserver, self._is_ready)
         pki = f"--cert-dir={self.folder}"
         alone = "--leader-elect=false"
@@ -153,6 +157,8 @@ class Node:
         self._run(coredns(), f"-conf={self._corefile()}")
         self.apply(*_resolver())
         self._until("the node", kubelet, self._node_is_ready)
+        for each in loaded:
+            each.result()
 
     def _run(self, command: str, *flags: str) -> Process:
         process = self.cell.process(Path(command).name, command, *flags)
@@ -251,7 +257,7 @@ state = "{self.folder / "containerd-state"}"
   address = "{self._containerd}"
 [plugins."io.containerd.grpc.v1.cri"]
   restrict_oom_score_adj = true
-  sandbox_image = "{self._pause[1]}"
+  sandbox_image = "{self._pause.name}"
   stream_server_address = "127.0.0.1"
   cni = {{bin_dir = "/usr/lib/cni", conf_dir = "{folder}"}}
 """)

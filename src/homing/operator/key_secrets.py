@@ -79,7 +79,8 @@ class KeySecrets:
                 "TooManySecrets", f"{told} is not read: {MAX_SECRETS} with TSIG keys are; put several keys into one"
             )
         if not mirror.synced.is_set():
-            raise Unready("SecretUnread", f"{told} cannot be read yet; the DNS server needs get, list and watch of it")
+            remedy = "let the DNS server list and watch it: dns.tsigSecrets of the chart, or see deploy/rbac/dns.yaml"
+            raise Unready("SecretUnread", f"{told} cannot be read yet; {remedy}")
         found = mirror.get(secret)
         if found is None:
             raise Unready("SecretNotFound", f"there is no {told}; create it")
