@@ -16,7 +16,7 @@ from tests.cluster.control_plane import ControlPlane
 from tests.cluster.nodes import create_nodes, node
 from tests.cluster.programs import program
 from tests.deploy.chart import NODE_DNS, helm
-from tests.deploy.manifests import CHART, KUSTOMIZE
+from tests.deploy.manifests import CHART, DEPLOY
 from tests.deploy.programs import found
 from tests.docs.blocks import PAGES, ROOT
 from tests.docs.programs import called
@@ -64,7 +64,7 @@ data: {target-domain: example.org, record-name: home}
 @pytest.fixture(scope="module")
 def installed(fresh: ControlPlane, nothing: None) -> Iterator[Path]:
     """A kubeconfig of a cluster with Homing, all parts of it, and with nodes, Services and Domains of somebody."""
-    fresh.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(KUSTOMIZE / "base" / "crds.yaml"))
+    fresh.kubectl("apply", "--server-side", "--force-conflicts", "--kustomize", str(DEPLOY / "crds"))
     parts = ("crds.install=false", "agent.enabled=true", "dns.enabled=true", *NODE_DNS)
     values = [f"--set={value}" for value in parts]
     said = helm(
