@@ -123,6 +123,7 @@ def test_the_commands_of_a_page_work_on_one_machine(page: str, host: Host, tmp_p
     words = [f"{name}={value}" for name, value in more.items()]
     done = host.run(["env", *words, "/bin/bash", "-c", head + SPOKEN[page]], check=False, timeout=40)
     assert done.returncode == 0, told(done)
+    assert not re.search("^homing: ", done.stderr, re.MULTILINE), told(done)
     if page == "docs/home.md":
         assert "ns1.home.arpa." in done.stdout.splitlines()
 
