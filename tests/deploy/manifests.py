@@ -22,7 +22,7 @@ CHART = DEPLOY / "helm" / "homing"
 KUSTOMIZE = DEPLOY / "kustomize"
 
 COPIED = (
-    "crds/*.yaml",
+    "crds/*_*.yaml",
     *(f"rbac/{name}.yaml" for name in ("agent", "dns", "node-dns", "operator", "operator-scoped")),
     "monitoring/alerts.yaml",
     "monitoring/dashboard.json",
@@ -30,10 +30,9 @@ COPIED = (
 """Files of deploy/ of which the chart has copies; one that is not there yet is kept by the chart alone."""
 
 RENDERED = {
-    "base/crds.yaml": ("CustomResourceDefinition", ["operator.enabled=false", "crds.keep=false"]),
-    "base/operator.yaml": ("", ["crds.install=false"]),
-    "components/agent/agent.yaml": ("", ["crds.install=false", "operator.enabled=false", "agent.enabled=true"]),
-    "components/dns/dns.yaml": ("", ["crds.install=false", "operator.enabled=false", "dns.enabled=true"]),
+    "base/operator.yaml": [],
+    "components/agent/agent.yaml": ["operator.enabled=false", "agent.enabled=true"],
+    "components/dns/dns.yaml": ["operator.enabled=false", "dns.enabled=true"],
 }
 
 HEADER = "# Written by make manifests from deploy/helm/homing.\n"
@@ -46,8 +45,8 @@ def expected() -> Iterator[tuple[Path, str]]:
     for pattern in COPIED:
         for source in sorted(DEPLOY.glob(pattern)):
             yield CHART / "files" / source.relative_to(DEPLOY), source.read_text()
-    for name, (kind, values) in RENDERED.items():
-        objects = [plain(item) for item in rendered(values) if kind in ("", item["kind"])]
+    for name, values in RENDERED.items():
+        objects = [plain(item) for item in rendered(["crds.install=false", *values])]
         yield KUSTOMIZE / name, HEADER + yaml.safe_dump_all(objects, sort_keys=False, width=120)
 
 

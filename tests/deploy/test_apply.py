@@ -32,7 +32,7 @@ def everything(fresh: ControlPlane, nothing: None) -> dict[str, str]:
     made |= {f"overlay {name}": fresh.kubectl("kustomize", str(KUSTOMIZE / "overlays" / name)) for name in OVERLAYS}
     sets = {name: [item for item in objects(text) if item["kind"] != "Pod"] for name, text in made.items()}
     fresh.kubectl("create", "namespace", "homing")
-    fresh.kubectl("apply", "--server-side", "--filename", str(KUSTOMIZE / "base" / "crds.yaml"))
+    fresh.kubectl("apply", "--server-side", "--kustomize", str(DEPLOY / "crds"))
     return {name: yaml.dump_all(items, Dumper=yaml.CSafeDumper) for name, items in sets.items()}
 
 

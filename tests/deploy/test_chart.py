@@ -100,11 +100,23 @@ def test_chart_and_overlays_name_the_version_of_the_package() -> None:
         assert yaml.safe_load((overlay / "kustomization.yaml").read_text())["images"][0]["newTag"] == __version__
 
 
+def test_packed_it_is_the_same(tmp_path: Path) -> None:
+    """`helm package` leaves nothing out that the templates read: kinds, rights, alerts, the schema."""
+    said = helm("package", str(CHART), f"--destination={tmp_path}")
+    assert said.status == 0, said.error
+    (packed,) = tmp_path.iterdir()
+    again = helm("template", "homing", str(packed), "--namespace=homing", *flags(SETS["production"]))
+    assert again.out == render(*SETS["production"])
+    assert helm("template", "homing", str(packed), "--set=opertor.replicas=1").status != 0
+
+
 def test_artifact_hub_is_told_of_every_kind() -> None:
     """The annotation lists the definitions that the chart brings."""
     annotations = yaml.safe_load((CHART / "Chart.yaml").read_text())["annotations"]
     told = {item["name"] for item in yaml.safe_load(annotations["artifacthub.io/crds"])}
-    assert told == {path.stem.split("_")[1] + "." + path.stem.split("_")[0] for path in (DEPLOY / "crds").iterdir()}
+    assert told == {
+        path.stem.split("_")[1] + "." + path.stem.split("_")[0] for path in (DEPLOY / "crds").glob("*_*.yaml")
+    }
     assert yaml.safe_load(annotations["artifacthub.io/crdsExamples"])
 
 
@@ -178,6 +190,38 @@ def test_every_pod_has_probes_bounds_and_the_least_rights(values: tuple[str, ...
             assert security["capabilities"].get("add", []) == (["NET_BIND_SERVICE"] if root else [])
             if pod.get("kind") != "Pod":
                 assert {"livenessProbe", "readinessProbe", "resources"} <= container.keys(), name
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "count"),
+    [
+        ("podDisruptionBudget.enabled=true", "PodDisruptionBudget", 2),
+        ("networkPolicy.enabled=true", "NetworkPolicy", 2),
+        ("dns.autoscaling.enabled=true", "HorizontalPodAutoscaler", 1),
+        ("monitoring.enabled=true", "ServiceMonitor", 3),
+        ("monitoring.enabled=true", "PrometheusRule", 1),
+        ("monitoring.enabled=true", "ConfigMap", 1),
+        ("ingress.enabled=true", "Ingress", 1),
+        ("crds.install=true", "CustomResourceDefinition", 6),
+    ],
+)
+def test_what_is_asked_for_is_there_and_nothing_else(value: str, kind: str, count: int) -> None:
+    """Each is an object for each part that it is for; switched off there is none."""
+
+    def made(value: str) -> int:
+        bare = ("crds.install=false", "podDisruptionBudget.enabled=false", "dns.enabled=true")
+        return len(list(of_kind(objects(render(*bare, value)), kind)))
+
+    assert (made(value), made(value.replace("=true", "=false"))) == (count, 0)
+
+
+def test_replicas_go_to_different_nodes() -> None:
+    """Operators and DNS servers of one generation are spread over the hosts, and may wait for none."""
+    found = {item["metadata"]["name"]: item for item in of_kind(objects(render("dns.enabled=true")), "Deployment")}
+    for name in ("homing-operator", "homing-dns"):
+        (spread,) = found[name]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert spread["labelSelector"]["matchLabels"] == found[name]["spec"]["selector"]["matchLabels"]
+        assert (spread["topologyKey"], spread["maxSkew"]) == ("kubernetes.io/hostname", 1)
 
 
 def test_one_address_answers_over_udp_and_tcp() -> None:

@@ -86,6 +86,8 @@ def test_a_release_is_installed_upgraded_and_removed(fresh: ControlPlane, tmp_pa
     told = release.done("install", str(older(tmp_path)), *VALUES)
     assert "kubectl get homing --all-namespaces" in told, "NOTES say the next command"
     fresh.kubectl("wait", "--for=condition=Established", "crd", *KINDS)
+    labelled = fresh.kubectl("get", "crd", "--selector=app.kubernetes.io/component=crds", "--output=name")
+    assert labelled.split() == [f"customresourcedefinition.apiextensions.k8s.io/{name}" for name in sorted(KINDS)]
     fresh.apply(DOMAIN)
 
     release.done("upgrade", str(CHART), *VALUES)

@@ -14,6 +14,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -26,8 +27,8 @@ STATE = "READER_CLUSTER"
 LASTING = ("up", "demo", "operator", "agent", "cluster")
 """What runs until it is told to stop, beside ``homing dns`` without a command behind it."""
 
-FAILS_ALONE = {"detect": 4, "plan": 0, "doctor": 1, "status": 1, "tell": 1}
-"""Exit statuses beside 0 where there is no internet, no daemon, and no cluster whose pods run."""
+FAILS_ALONE = {"detect": 4, "doctor": 1, "status": 1}
+"""Exit statuses beside 0 where there is no internet, so that no name is right, and no pods run."""
 
 MUTATING = ("apply", "create", "annotate", "label", "delete", "scale", "patch", "set", "taint", "replace")
 
@@ -82,7 +83,7 @@ def called(words: list[str]) -> list[str]:
 
 def kubectl(words: list[str]) -> int:
     """A real API server is asked; what would change it, without doing it."""
-    verb = next((word for word in words if not word.startswith("-") and words[words.index(word) - 1] != "-n"), "")
+    verb = verb_of(words)
     if verb in MUTATING and not any(word.startswith("--dry-run") for word in words):
         words = [*words, "--dry-run=server"]
     if verb in ("wait", "port-forward", "rollout", "logs", "exec"):
@@ -97,13 +98,17 @@ def kubectl(words: list[str]) -> int:
 
 def helm(words: list[str]) -> int:
     """The chart is rendered with the values of the page, and ``helm test`` has a release to look at."""
-    verb, *rest = words
-    if verb in ("install", "upgrade"):
-        gone = ("--install", "--reuse-values")
-        return run(program("helm"), "template", *(word for word in rest if word not in gone), quiet=True)
-    if verb == "test":
-        return run(program("helm"), "status", *rest, quiet=True)
-    return run(program("helm"), *words, *(["--dry-run"] if verb == "uninstall" else []))
+    verb = verb_of(words)
+    instead = {"install": "template", "upgrade": "template", "test": "status"}.get(verb, verb)
+    gone = ("--install", "--reuse-values") if instead == "template" else ()
+    more = ["--dry-run"] if verb == "uninstall" else []
+    words = [instead if word == verb else word for word in words if word not in gone]
+    return run(program("helm"), *words, *more, quiet=instead != verb)
+
+
+def verb_of(words: list[str]) -> str:
+    """The first word that is no flag and no namespace."""
+    return next((word for before, word in pairwise(["", *words]) if word[0] != "-" and before != "-n"), "")
 
 
 def dig(words: list[str]) -> int:

@@ -15,8 +15,8 @@ from click.exceptions import NoArgsIsHelpError
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.nodes import create_nodes, node
 from tests.cluster.programs import program
-from tests.deploy.chart import NODE_DNS, helm
-from tests.deploy.manifests import CHART, KUSTOMIZE
+from tests.deploy.chart import GANDI, NODE_DNS, helm
+from tests.deploy.manifests import CHART, DEPLOY
 from tests.deploy.programs import found
 from tests.docs.blocks import PAGES, ROOT
 from tests.docs.programs import called
@@ -64,7 +64,7 @@ data: {target-domain: example.org, record-name: home}
 @pytest.fixture(scope="module")
 def installed(fresh: ControlPlane, nothing: None) -> Iterator[Path]:
     """A kubeconfig of a cluster with Homing, all parts of it, and with nodes, Services and Domains of somebody."""
-    fresh.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(KUSTOMIZE / "base" / "crds.yaml"))
+    fresh.kubectl("apply", "--server-side", "--force-conflicts", "--kustomize", str(DEPLOY / "crds"))
     parts = ("crds.install=false", "agent.enabled=true", "dns.enabled=true", *NODE_DNS)
     values = [f"--set={value}" for value in parts]
     said = helm(
@@ -79,12 +79,10 @@ def installed(fresh: ControlPlane, nothing: None) -> Iterator[Path]:
     fresh.kubectl("delete", "node", "n1")
 
 
-@pytest.mark.cluster
-@pytest.mark.parametrize("page", CLUSTER)
-def test_the_commands_of_a_page_work_in_a_cluster(page: str, installed: Path, tmp_path: Path) -> None:
-    """Each is taken by the command line and the API server as it stands."""
-    head, more = furnish(tmp_path, installed)
-    programs = tmp_path / "cluster"
+def run_in_cluster(text: str, kubeconfig: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run lines of a shell where kubectl knows the cluster."""
+    head, more = furnish(folder, kubeconfig)
+    programs = folder / "cluster"
     programs.mkdir()
     (programs / "kubectl").symlink_to(program("kubectl"))
     (programs / "helm").symlink_to(found("helm"))
@@ -93,14 +91,43 @@ def test_the_commands_of_a_page_work_in_a_cluster(page: str, installed: Path, tm
         "API_KEY": "key-of-the-house-0815",
         "TARGET_DOMAIN_FQDN": "example.org",
     }
-    done = subprocess.run(
-        ["/bin/bash", "-c", head + SPOKEN[page]], env=environment | dict(more),
+    return subprocess.run(
+        ["/bin/bash", "-c", head + text], env=environment | dict(more),
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=40, check=False,
     )  # fmt: skip
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("page", CLUSTER)
+def test_the_commands_of_a_page_work_in_a_cluster(page: str, installed: Path, tmp_path: Path) -> None:
+    """Each is taken by the command line and the API server as it stands."""
+    done = run_in_cluster(SPOKEN[page], installed, tmp_path)
     assert done.returncode == 0, told(done)
     if "homing doctor --kubernetes" in SPOKEN[page]:
         assert done.stdout.count("rights of homing-") >= 4
         assert not re.search(r"^(error|skipped) +rights of", done.stdout, re.MULTILINE), "it knows the chart's accounts"
+
+
+@pytest.mark.cluster
+def test_the_next_commands_that_helm_prints_work(installed: Path, tmp_path: Path) -> None:
+    """The chart's NOTES, of all parts and with a page that anybody may read."""
+    parts = (
+        "crds.install=false",
+        "agent.enabled=true",
+        "dns.enabled=true",
+        "service.type=NodePort",
+        *NODE_DNS,
+        *GANDI[:2],
+    )
+    flags = [f"--set={value}" for value in parts]
+    how = ("-n=homing", "--dry-run=client", "--hide-secret")
+    said = helm("upgrade", "homing", str(CHART), *how, *flags, kubeconfig=installed)
+    assert said.status == 0, said.error
+    lines = re.findall(r"^  ((?:kubectl|helm|openssl) .*)$", said.out.partition("\nNOTES:\n")[2], re.MULTILINE)
+    assert len(lines) >= 8
+    text = "\n".join(lines).replace("CHART", "deploy/helm/homing").replace("=FILE", "=gandi.token")
+    done = run_in_cluster(text.replace("describe hdom esddns", "describe hdom"), installed, tmp_path)
+    assert done.returncode == 0, told(done)
 
 
 @pytest.fixture
@@ -123,6 +150,7 @@ def test_the_commands_of_a_page_work_on_one_machine(page: str, host: Host, tmp_p
     words = [f"{name}={value}" for name, value in more.items()]
     done = host.run(["env", *words, "/bin/bash", "-c", head + SPOKEN[page]], check=False, timeout=40)
     assert done.returncode == 0, told(done)
+    assert not re.search("^homing: ", done.stderr, re.MULTILINE), told(done)
     if page == "docs/home.md":
         assert "ns1.home.arpa." in done.stdout.splitlines()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from homing.kube import kinds
 from homing.kube.crd import DEFINITIONS, Definition, manifest, to_yaml
@@ -45,8 +46,10 @@ def test_the_committed_file_is_what_the_types_say(definition: Definition) -> Non
 
 
 def test_there_is_no_file_without_a_type() -> None:
-    """What is applied from the folder is what Homing knows."""
-    assert {path.name for path in CRDS.iterdir()} == {definition.file for definition in DEFINITIONS}
+    """What is applied from the folder, by Kustomize too, is what Homing knows."""
+    files = {definition.file for definition in DEFINITIONS}
+    assert {path.name for path in CRDS.iterdir()} == {*files, "kustomization.yaml"}
+    assert set(yaml.safe_load((CRDS / "kustomization.yaml").read_text())["resources"]) == files
 
 
 @each
