@@ -80,8 +80,8 @@ bench-cluster: $(DEV) controlplane ## the operator with 1,000 Domains on a real 
 bench-page: $(DEV) ## what 200 live pages cost the DNS server: its processor time an answer beside that without pages
 	@$(BIN)/python -m bench.page $(ARGS)
 
-screenshots: $(DEV) ## the pictures of the page in docs/images, anew, from the home in a box of tests/lab
-	@tests/install-peers chromium chromedriver turnserver knotd nsd named dig nsupdate curl nft ip unshare nsenter setpriv
+screenshots: $(DEV) controlplane ## the pictures of the page in docs/images, anew, from the home in a box of tests/lab
+	@tests/install-peers chromium chromedriver turnserver knotd nsd named dig nsupdate curl nft ip unshare nsenter setpriv etcd
 	@$(BIN)/python -m tests.web.screenshots $(ARGS)
 
 bench-nodes: $(DEV) controlplane ## zones of 10 and 5,000 nodes on a real API server, beside Knot: processor time, latency, start, memory

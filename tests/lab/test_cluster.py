@@ -35,9 +35,11 @@ FOLLOW_LIMIT = 10.0
 class HomeCluster:
     """A control plane, an operator and the agents of two nodes, all in the lab's home."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: Lab, folder: Path, *, dns: bool = False) -> None:
+        """With ``dns`` a DNS server publishes the Zones, too."""
         self.lab = lab
         self.folder = folder
+        self._dns = dns
         self.kubeconfig = folder / "state" / "kubeconfig"
         self._stack = ExitStack()
 
@@ -57,6 +59,10 @@ class HomeCluster:
             for number in (1, 2):
                 words = ("homing", "agent", f"--node-name=node-{number}")
                 self._start(stack, f"agent-{number}", *words, *self._flags(8080 + number))
+            if self._dns:
+                serves = ("homing", "dns", "--kubernetes", "--bind=127.0.0.1", "--port=5300", "--web=127.0.0.1:8083")
+                more = ("--workers=1", f"--state={self.folder / 'dns'}", "--node-name=-", "--lease-duration=3")
+                self._start(stack, "dns", *serves, *more, f"--kubeconfig={self.kubeconfig}", "--log-format=text")
             self._stack = stack.pop_all()
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from selenium.webdriver.chrome.service import Service
 
 WIDE, PHONE = (1280, 900), (390, 844)
 """CSS pixels of a desktop's window and of a phone."""
+
+MOST = 200_000
+"""Bytes of a picture."""
 
 
 @contextlib.contextmanager
@@ -69,3 +73,18 @@ def run(chrome: Chrome, script: str, *values: object) -> Any:
 def text(chrome: Chrome, selector: str, what: str = "innerText") -> str:
     """The text of an element; empty when it is not there."""
     return str(run(chrome, "return (document.querySelector(arguments[0]) ?? {})[arguments[1]] ?? ''", selector, what))
+
+
+def as_wide(chrome: Chrome, height: int) -> None:
+    """Show pages as on a desk, this high."""
+    metrics = {"width": 1200, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    command(chrome, "Emulation.setDeviceMetricsOverride", **metrics)
+
+
+def picture(chrome: Chrome, path: Path) -> None:
+    """Keep what the browser shows. Raises ValueError when that takes too much room."""
+    chrome.save_screenshot(str(path))
+    size = path.stat().st_size
+    sys.stdout.write(f"{path} {size:,} bytes\n")
+    if size > MOST:
+        raise ValueError(f"{path} is larger than {MOST:,} bytes")

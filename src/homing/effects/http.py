@@ -100,6 +100,7 @@ class HttpClient:
         auth: tuple[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         json: object = None,
+        content: bytes | None = None,
         max_body: int = MAX_BODY,
         max_redirects: int = 0,
     ) -> HttpResponse:
@@ -117,7 +118,9 @@ class HttpClient:
             raise HttpError("protocol", "the address of the server is not a URL") from None
         where = target.host or "the server"
         merged = {"User-Agent": USER_AGENT, **(headers or {})}
-        options: dict[str, Any] = {"json": json} if json is not None else {}
+        options: dict[str, Any] = (
+            {"json": json} if json is not None else {"data": content} if content is not None else {}
+        )
         if auth is not None:
             merged["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
         follow = max_redirects > 0 and "Authorization" not in merged

@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
+from homing.app.doctor import natpmp, upnp
 from homing.app.doctor.case import Case
 from homing.app.doctor.finding import Finding, Level
 from homing.app.doctor.hops import first_hops
-from homing.app.doctor.natpmp import Outer, gateway, outer_address
+from homing.app.doctor.natpmp import Outer, gateway
 from homing.detect.interface import source_address
+from homing.effects.http import HttpClient
 from homing.errors import ConfigError, ObservationError
 from homing.model.address import Family, Reach, reach_of
 
@@ -40,13 +42,21 @@ async def nat(case: Case) -> Sequence[Finding]:
         return [Finding(NAT, Level.SKIPPED, "no way to the internet by IPv4")]
     router = gateway()
     outer, hops = await asyncio.gather(
-        outer_address(router) if router is not None else _no_router(), asyncio.to_thread(first_hops, TOWARDS)
+        _outer(router, case.http) if router is not None else _no_router(), asyncio.to_thread(first_hops, TOWARDS)
     )
     try:
         wan = case.addresses(await case.wan()).get(Family.V4)
     except ConfigError:
         wan = None
     return [judge(IPv4Address(int(source)), wan if isinstance(wan, IPv4Address) else None, outer, hops)]
+
+
+async def _outer(router: IPv4Address, http: HttpClient) -> Outer:
+    """What the router says by either protocol; NAT-PMP is asked for nothing else, so it comes first."""
+    found, other = await asyncio.gather(natpmp.outer_address(router), upnp.outer_address(router, http))
+    if found.address is not None:
+        return found
+    return other if other.address is not None else Outer(why=f"{found.why}, {other.why}")
 
 
 async def _no_router() -> Outer:
