@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
+
+from tests.ports import free_port as free_port  # noqa: PLC0414 -- tests.docs takes it from here
 
 ZONE = "example.net"
 KEY_NAME = "homing"
@@ -341,19 +342,6 @@ key {KEY_NAME} {{ algorithm {ALGORITHM}; secret "{KEY}"; }};
 {more}"""
     )
     return Server(directory, port, "named", "-g", "-n", "1", "-c", str(directory / "named.conf"))
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free for TCP and UDP."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def _program(name: str) -> str:

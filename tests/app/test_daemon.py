@@ -42,6 +42,7 @@ from tests.app.running import (
     the_line,
 )
 from tests.lab.namespaces import Host, obstacle
+from tests.ports import free_port
 from tests.waiting import until
 
 INI = """
@@ -76,13 +77,6 @@ def world() -> Iterator[StandInInternet]:
     """A stand-in internet that tells HOME."""
     with internet() as made:
         yield made
-
-
-def free_port() -> int:
-    """A TCP port that nobody uses."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.mark.lab

@@ -31,11 +31,12 @@ from tests.app.test_dns_cluster import LEASE, WWW, ZONES, House, holds, view
 from tests.app.test_dns_command import Server
 from tests.cluster.fixtures import Cluster
 from tests.cluster.relay import Relay
-from tests.dns_servers import KEY, KEY_NAME, ZONE, _knot, free_port
+from tests.dns_servers import KEY, KEY_NAME, ZONE, _knot
 from tests.dns_servers import Server as Peer
 from tests.operator.rights import asked, granted, place, remove
 from tests.operator.running import DOMAINS
 from tests.operator.test_rbac import unneeded
+from tests.ports import free_port
 from tests.waiting import until
 
 pytestmark = pytest.mark.cluster

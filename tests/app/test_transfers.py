@@ -23,7 +23,7 @@ from homing.model.name import Name, parse_name
 from homing.model.zone import serial_add, zone
 from homing.turn.memory import Memory
 from tests.dns.zones import ORIGIN, SOA
-from tests.dns_servers import free_port
+from tests.ports import free_port
 
 CATALOG = parse_name("catalog.invalid")
 

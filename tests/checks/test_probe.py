@@ -16,6 +16,7 @@ import pytest
 from homing.checks import Check, Http, NetworkProbe, Result, Target, Tcp
 from homing.checks.check import Probe
 from homing.standins.tls import Authority
+from tests.ports import free_port
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 LOOPBACK = "127.0.0.1"
@@ -90,13 +91,6 @@ async def result(
     """How one probe ends."""
     outcome = await NetworkProbe(trust)(Target(ip_address(address), Check(probe, timeout=timeout)))
     return outcome.result
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("address", [LOOPBACK, "::1"])

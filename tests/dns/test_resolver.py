@@ -16,8 +16,9 @@ import pytest
 
 from homing.dns.message import Rcode
 from homing.dns.stats import Transport
-from tests.dns.peers import SYSTEM_PATH, end, free_port
+from tests.dns.peers import SYSTEM_PATH, end
 from tests.dns.test_server import full, running
+from tests.ports import free_port
 
 pytestmark = pytest.mark.peers
 

@@ -28,7 +28,8 @@ from homing.model.zone import Soa, Zone, ZoneDiff, amend, zone
 from homing.store import Store
 from homing.turn.memory import Memory
 from tests.dns.zones import ORIGIN, RRSETS, addresses
-from tests.dns_servers import ALGORITHM, KEY, KEY_NAME, free_port, secondary
+from tests.dns_servers import ALGORITHM, KEY, KEY_NAME, secondary
+from tests.ports import free_port
 
 pytestmark = pytest.mark.peers
 
