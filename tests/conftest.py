@@ -1,5 +1,29 @@
-"""Fixtures that more than one folder's tests use."""
+"""Fixtures that more than one folder's tests use, and how tests run side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from xdist.remote import Producer
 
 from tests.cluster.fixtures import cluster, control_plane, proxy, relay
+from tests.parallel import ByFile, common_folder, turn
 
 __all__ = ["cluster", "control_plane", "proxy", "relay"]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """The workers of ``pytest -n`` take whole files."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that is marked so runs while no other does."""
+    folder = common_folder(item.config)
+    if folder is None:
+        return (yield)
+    with turn(folder, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
