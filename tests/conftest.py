@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
+import coverage
 import pytest
 from xdist.remote import Producer
 
@@ -27,3 +28,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     with turn(folder, alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@pytest.fixture
+def untraced() -> Iterator[None]:
+    """Meanwhile coverage is not measured: for tests that run the same lines a hundred thousand times."""
+    running = coverage.Coverage.current()
+    if running is None:
+        yield
+        return
+    running.stop()
+    yield
+    running.start()

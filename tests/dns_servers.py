@@ -19,6 +19,7 @@ import dns.rcode
 import pytest
 
 from tests.ports import free_port as free_port  # noqa: PLC0414 -- tests.docs takes it from here
+from tests.waiting import patience
 
 ZONE = "example.net"
 KEY_NAME = "homing"
@@ -101,7 +102,7 @@ class Server:
     async def answers(self) -> None:
         """Wait until it answers at all, whatever it says."""
         query = dns.message.make_query(ZONE, "SOA")
-        async with asyncio.timeout(START_LIMIT):
+        async with asyncio.timeout(START_LIMIT * patience()):
             while True:
                 try:
                     await dns.asyncquery.udp(query, "127.0.0.1", port=self.port, timeout=0.5)
@@ -134,7 +135,7 @@ class Server:
         """Wait until it serves a serial, or the zone no longer."""
         found: int | None = -1
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds * patience()):
                 while found != serial:
                     if not self._is_running:
                         raise TimeoutError
