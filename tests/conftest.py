@@ -31,8 +31,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.fixture
-def untraced() -> Iterator[None]:
-    """Meanwhile coverage is not measured: for tests that run the same lines a hundred thousand times."""
+def untraced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Meanwhile coverage is not measured, nor in processes: for tests that run the same lines again and again."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     running = coverage.Coverage.current()
     if running is None:
         yield

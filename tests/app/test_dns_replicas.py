@@ -348,6 +348,7 @@ class Changing:
 
 
 @pytest.mark.peers
+@pytest.mark.usefixtures("untraced")
 def test_knot_follows_through_twenty_leaders(house: House, tmp_path: Path) -> None:
     """They are stopped, killed and frozen while the zone changes. The serial of Knot never goes back, no difference is
     inconsistent to it, and it has what the leader has in the end; the replicas answer all the time."""
