@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 import coverage
+import hypothesis
 import pytest
 from xdist.remote import Producer
 
@@ -12,6 +13,12 @@ from tests.cluster.fixtures import cluster, control_plane, proxy, relay
 from tests.parallel import ByFile, common_folder, turn
 
 __all__ = ["cluster", "control_plane", "proxy", "relay"]
+
+# How long an example takes is the machine's to say.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:

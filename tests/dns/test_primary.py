@@ -68,13 +68,15 @@ class Peer:
             query = dns.message.make_query(zone.origin or ZONE, "AXFR")
             if signed:
                 query.use_tsig(THEIRS)
-        await dns.asyncquery.inbound_xfr(self.host, zone, query, port=self.port, timeout=5, lifetime=10)
+        await dns.asyncquery.inbound_xfr(
+            self.host, zone, query, port=self.port, timeout=5 * patience(), lifetime=10 * patience()
+        )
 
     async def ask(self, query: dns.message.Message, *, udp: bool = False) -> dns.message.Message:
         """One question."""
         if udp:
-            return await dns.asyncquery.udp(query, self.host, port=self.port, timeout=5)
-        return await dns.asyncquery.tcp(query, self.host, port=self.port, timeout=5)
+            return await dns.asyncquery.udp(query, self.host, port=self.port, timeout=5 * patience())
+        return await dns.asyncquery.tcp(query, self.host, port=self.port, timeout=5 * patience())
 
     def change(self, text: str) -> Zone:
         """Serve a next version with another address of one name."""

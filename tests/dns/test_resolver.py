@@ -41,7 +41,7 @@ async def resolve(port: int, fqdn: str, rtype: str = "A") -> dns.message.Message
     async with asyncio.timeout(20 * patience()):
         while True:
             try:
-                return await dns.asyncquery.tcp(query, "127.0.0.1", port=port, timeout=5)
+                return await dns.asyncquery.tcp(query, "127.0.0.1", port=port, timeout=5 * patience())
             except (OSError, dns.exception.DNSException, EOFError):
                 await asyncio.sleep(0.05)
 

@@ -128,12 +128,12 @@ async def until_stalled(seen: Seen) -> None:
 
 async def udp(address: tuple[str, int], message: dns.message.Message) -> dns.message.Message:
     """Ask over UDP."""
-    return await dns.asyncquery.udp(message, address[0], port=address[1], timeout=5)
+    return await dns.asyncquery.udp(message, address[0], port=address[1], timeout=5 * patience())
 
 
 async def tcp(address: tuple[str, int], message: dns.message.Message) -> dns.message.Message:
     """Ask over TCP."""
-    return await dns.asyncquery.tcp(message, address[0], port=address[1], timeout=5)
+    return await dns.asyncquery.tcp(message, address[0], port=address[1], timeout=5 * patience())
 
 
 Ask = Callable[[tuple[str, int], dns.message.Message], Awaitable[dns.message.Message]]
