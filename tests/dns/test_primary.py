@@ -314,7 +314,7 @@ async def settled(peer: Peer) -> None:
     count = -1
     while count != len(peer.transfers):
         count = len(peer.transfers)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3 * patience())
 
 
 async def test_pipelined_transfers_come_one_after_the_other_and_questions_in_between() -> None:

@@ -210,7 +210,7 @@ def _prune() -> None:
         with suppress(FileNotFoundError):
             (folder() / f"homing-{name.rpartition('-')[2]}.tar").unlink()
     if old:
-        _buildah("rmi", "--prune")
+        _command("buildah", *storage(), "rmi", "--prune")  # what another run still uses stays until the next time
 
 
 def _names(repository: str) -> list[str]:
