@@ -313,7 +313,7 @@ class Daemon:
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """An environment in which Homing finds no configuration, no state and no proxy but what is given."""
-    secret = ("XDG_", "HOMING_", "NOTIFY_", "STATE_", "CREDENTIALS_", "COLUMNS")
+    secret = ("XDG_", "HOMING_", "NOTIFY_", "STATE_", "CREDENTIALS_", "COLUMNS", "LINES")
     kept = {
         key: value
         for key, value in os.environ.items()
