@@ -52,7 +52,7 @@ test: $(DEV) ## everything that must hold: lint, types, layers, tests
 	@$(MAKE) --no-print-directory controlplane lint types
 	@$(BIN)/python -m tests.node || true
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage run -m pytest -n auto --maxprocesses 4 $(ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=90 | tail -n 25
 
 lint: $(DEV)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,9 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
+
+from tests.ports import free_port as free_port  # noqa: PLC0414 -- tests.docs takes it from here
+from tests.waiting import patience
 
 ZONE = "example.net"
 KEY_NAME = "homing"
@@ -100,7 +102,7 @@ class Server:
     async def answers(self) -> None:
         """Wait until it answers at all, whatever it says."""
         query = dns.message.make_query(ZONE, "SOA")
-        async with asyncio.timeout(START_LIMIT):
+        async with asyncio.timeout(START_LIMIT * patience()):
             while True:
                 try:
                     await dns.asyncquery.udp(query, "127.0.0.1", port=self.port, timeout=0.5)
@@ -133,7 +135,7 @@ class Server:
         """Wait until it serves a serial, or the zone no longer."""
         found: int | None = -1
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds * patience()):
                 while found != serial:
                     if not self._is_running:
                         raise TimeoutError
@@ -341,19 +343,6 @@ key {KEY_NAME} {{ algorithm {ALGORITHM}; secret "{KEY}"; }};
 {more}"""
     )
     return Server(directory, port, "named", "-g", "-n", "1", "-c", str(directory / "named.conf"))
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free for TCP and UDP."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def _program(name: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from homing.standins.internet import StandInInternet
-from tests.waiting import until
+from tests.waiting import patience, until
 
 T = TypeVar("T")
 
@@ -252,7 +252,7 @@ class Daemon:
         began = time.monotonic()
         self.send(number)
         try:
-            status = self.process.wait(limit)
+            status = self.process.wait(limit * patience())
             took = time.monotonic() - began
         finally:
             self.kill()
@@ -313,7 +313,7 @@ class Daemon:
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """An environment in which Homing finds no configuration, no state and no proxy but what is given."""
-    secret = ("XDG_", "HOMING_", "NOTIFY_", "STATE_", "CREDENTIALS_", "COLUMNS")
+    secret = ("XDG_", "HOMING_", "NOTIFY_", "STATE_", "CREDENTIALS_", "COLUMNS", "LINES")
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -336,7 +336,7 @@ def execute(argv: Iterable[str], env: Mapping[str, str]) -> subprocess.Completed
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=30 * patience(),
         check=False,
     )
     assert env.get("HOMING_DEBUG") or "Traceback" not in done.stderr + done.stdout

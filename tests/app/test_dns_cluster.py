@@ -19,9 +19,10 @@ import dns.zone
 from tests.app.running import HOMING, environment, get
 from tests.app.test_dns_command import Server, write
 from tests.cluster.fixtures import Cluster
-from tests.dns_servers import KEY, KEY_NAME, OTHER_KEY, ZONE, free_port, secondary
+from tests.dns_servers import KEY, KEY_NAME, OTHER_KEY, ZONE, secondary
 from tests.monitoring.exposition import check_exposition
 from tests.operator.running import CLUSTER_PROVIDERS, DOMAINS, PROVIDERS, SITES, Kube
+from tests.ports import free_port
 from tests.waiting import until
 
 pytestmark = pytest.mark.cluster

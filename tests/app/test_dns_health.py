@@ -22,6 +22,7 @@ from tests.app.test_dns_nodes import LB, MANDATORY, DropIn, Farm
 from tests.app.test_dns_replicas import metric
 from tests.cluster.fixtures import Cluster
 from tests.operator.running import SITES
+from tests.ports import free_port
 from tests.waiting import until
 
 pytestmark = pytest.mark.cluster
@@ -37,8 +38,7 @@ class Routers:
     """Routers that accept connections on one port of their addresses, until they die."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port: int = found.getsockname()[1]
+        self.port = free_port()
         self._up: dict[str, socket.socket] = {}
 
     def up(self, *hosts: int) -> None:

@@ -20,8 +20,9 @@ import pytest
 import dns.zone
 from tests.app.running import HOMING, environment, get, run, the_line
 from tests.app.test_dns_command import TOP, Server, figures, write
-from tests.dns_servers import ALGORITHM, KEY, KEY_NAME, ZONE, free_port, secondary
+from tests.dns_servers import ALGORITHM, KEY, KEY_NAME, ZONE, secondary
 from tests.dns_servers import Server as Secondary
+from tests.ports import free_port
 from tests.waiting import until
 
 pytestmark = pytest.mark.peers

@@ -24,6 +24,7 @@ from homing.providers.zone import GATHER
 from homing.store import Store
 from homing.turn.memory import Memory
 from tests.app.fake_provider import FakeProvider
+from tests.waiting import patience
 
 STATIC = {"source": "static", "addresses": ("8.8.8.8",)}
 SETTINGS = Settings(
@@ -71,7 +72,7 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[Household, Broken, Manual
 async def _eventually(condition: object, clock: ManualClock) -> None:
     """Store writes run in a thread, so some real turns of the loop and a little time pass until a condition holds."""
     assert callable(condition)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5 * patience()):
         while not condition():
             await clock.advance(GATHER)
             await asyncio.to_thread(lambda: None)
@@ -92,7 +93,7 @@ async def test_a_bug_in_one_provider_stops_nobody_else(
     assert "ValueError at test_household.py" in event.detail
     assert "hush" not in event.detail
     provider.bug = False
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5 * patience()):
         while provider.values(parse_name("www.example.org")) != {"8.8.8.8"}:
             await passed(clock, 1.0)
 

@@ -20,6 +20,7 @@ from homing.store import Store
 from homing.turn.memory import Memory
 from tests.dns.test_feed import OURS, Leader, leader
 from tests.dns.zones import ORIGIN, RRSETS, SERIAL, SOA, addresses
+from tests.waiting import patience
 
 __all__ = ["leader"]
 
@@ -54,7 +55,7 @@ class Follower:
 
     async def has(self, expected: Zone | None) -> None:
         """Wait until it serves a version."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * patience()):
             while self.zone != expected:
                 await asyncio.sleep(0.002)
 
@@ -107,7 +108,7 @@ async def test_a_leader_that_is_behind_changes_nothing(follower: Follower) -> No
     """What is served stays, and does not count as current, until the leader is ahead."""
     follower.authority.publish(AHEAD)
     follower.replica.want([ORIGIN])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5 * patience()):
         while not follower.leader.feed.replicas:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.7)  # longer than a pulse

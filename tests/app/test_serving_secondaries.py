@@ -24,7 +24,8 @@ from homing.app.keeper import RESERVE
 from homing.standins.internet import StandInInternet
 from tests.app.running import HOME, MOVED, OWN, Daemon, House, environment, internet, name, settings
 from tests.app.test_faults import fill, private_mount
-from tests.dns_servers import KEY, OTHER_KEY, free_port
+from tests.dns_servers import KEY, OTHER_KEY
+from tests.ports import free_port
 from tests.waiting import until
 
 ZONE = "home.arpa"

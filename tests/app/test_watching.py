@@ -34,7 +34,7 @@ from homing.web.view import (
     ZoneView,
 )
 from tests.app.running import HOMING, environment, run
-from tests.waiting import until
+from tests.waiting import patience, until
 
 NOW = time.time()
 VOTES = tuple(VoteView(f"stun{n}.example", f"op{n}", "stun", "203.0.113.10", "", 0.1, NOW) for n in range(3))
@@ -136,7 +136,7 @@ def watching(state: Path, *words: str) -> Iterator[Callable[[], str]]:
         yield out.read_text
     finally:
         process.terminate()
-        assert process.wait(10) == 143
+        assert process.wait(10 * patience()) == 143
 
 
 def test_in_a_pipe_each_change_is_a_block(state: Path) -> None:
@@ -175,21 +175,22 @@ class Terminal:
             env=environment(state.parent, TERM="xterm-256color"),
         )  # fmt: skip
 
-    def shows(self, words: str, seconds: float = 20) -> bool:
-        """Whether words come within some seconds; colours are left out."""
-        end = time.monotonic() + seconds
+    def shows(self, *words: str, seconds: float = 20) -> bool:
+        """Whether all these words come within some seconds, in one piece or more; colours are left out."""
+        end = time.monotonic() + seconds * patience()
         self.text = ""
         while time.monotonic() < end:
             if select.select([self.master], [], [], 0.1)[0]:
                 self.text += os.read(self.master, 65536).decode("utf-8", "replace")
-            if words in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.text):
+            plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.text)
+            if all(each in plain for each in words):
                 return True
         return False
 
     def press(self, key: bytes) -> int:
         """Press a key and wait for the end; its exit status."""
         os.write(self.master, key)
-        return self.process.wait(10)
+        return self.process.wait(10 * patience())
 
     def settings(self) -> list[Any]:
         """How the terminal is set."""
@@ -208,8 +209,7 @@ def test_on_a_terminal_the_picture_follows_until_a_key_ends_it(state: Path, key:
     """It changes in place, within 80 columns; afterwards the terminal is as it was, and the exit status is 0."""
     terminal = Terminal(state)
     try:
-        assert terminal.shows("1 of 2 names right"), terminal.text
-        assert terminal.shows("q ends")
+        assert terminal.shows("1 of 2 names right", "q ends"), terminal.text
         assert "\x1b[2J\x1b" not in terminal.text, "what a provider said reaches the terminal as it is"
         save(state, RIGHT)
         assert terminal.shows("1 of 1 names right"), terminal.text

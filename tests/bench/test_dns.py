@@ -41,6 +41,7 @@ def test_better_than_a_peer_is_judged_from_below() -> None:
 
 
 @compiles
+@pytest.mark.alone
 @pytest.mark.parametrize(("content", "wrong"), [("", False), ("198.18.0.7", True)])
 def test_the_generator_knows_the_zone(tmp_path: Path, content: str, wrong: bool) -> None:
     """All answers from the benchmark's zone are right; those with an address of another name are not."""

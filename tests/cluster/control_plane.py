@@ -14,8 +14,9 @@ import yaml
 
 from homing.standins.tls import Authority
 from tests.cluster.api import Api, ApiRefused
-from tests.cluster.process import Process, free_ports
+from tests.cluster.process import Process
 from tests.cluster.programs import program
+from tests.ports import free_ports
 
 START_LIMIT = 60.0
 """Seconds the API server may take until it is ready; it needs about 5 on an idle machine."""

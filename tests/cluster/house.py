@@ -25,10 +25,11 @@ import yaml
 
 from homing.standins.listen import has_ipv6_loopback
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.process import Process, free_ports
+from tests.cluster.process import Process
 from tests.cluster.programs import ProgramsMissing
 from tests.lab.namespaces import search_path
 from tests.lab.peers import DnsServer, Tsig, knot_files
+from tests.ports import free_ports
 from tests.waiting import until
 
 WAN = ("203.0.113.10", "2001:db8::10")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -77,15 +76,3 @@ class Process:
     def tail(self, characters: int = 3000) -> str:
         """The end of its log."""
         return self._log.read_text(errors="replace")[-characters:]
-
-
-def free_ports(count: int) -> list[int]:
-    """So many TCP ports of 127.0.0.1 that nobody has, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

@@ -18,9 +18,9 @@ import pytest
 
 from tests.cluster.house import CONTROL, WAN
 from tests.cluster.programs import program
-from tests.dns_servers import free_port
 from tests.lab import control
 from tests.lab.namespaces import search_path
+from tests.ports import free_port
 from tests.waiting import until
 
 pytestmark = pytest.mark.cluster

@@ -292,10 +292,10 @@ def test_an_agent_tells_the_world_nothing_unless_it_is_scraped() -> None:
 
 def test_helm_test_asks_until_the_server_answers(tmp_path: Path) -> None:
     """Its script, run here against a real server: an answer is success, a name without one is not."""
-    from tests.cluster.process import free_ports
     from tests.deploy.serving import serving
+    from tests.ports import free_port
 
-    (port,) = free_ports(1)
+    port = free_port()
     values = ("dns.enabled=true", f"dns.service.port={port}", "helmTest.name=www.example.org")
     (pod,) = [item for item in objects(render(*values)) if item["kind"] == "Pod"]
     script, host, *rest = pod["spec"]["containers"][0]["args"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from ipaddress import IPv4Network, IPv6Network
 from typing import cast
@@ -69,13 +68,6 @@ async def tcp_server(talk: Talk, host: str = "127.0.0.1") -> AsyncGenerator[tupl
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0.01)
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port of loopback where nobody listens."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def stun_response(request: bytes, address: Address = WAN, *extra: tuple[int, bytes]) -> bytes:

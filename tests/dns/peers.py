@@ -16,6 +16,8 @@ import dns.flags
 import dns.message
 import pytest
 
+from tests.ports import free_port
+
 SYSTEM_PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 START_LIMIT = 30.0
 """Seconds that a server has until it serves every zone."""
@@ -140,12 +142,3 @@ def end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    """A port that is free for UDP and TCP now."""
-    with socket.socket() as tcp:
-        tcp.bind(("127.0.0.1", 0))
-        port = tcp.getsockname()[1]
-        assert isinstance(port, int)
-        return port

@@ -45,7 +45,7 @@ from tests.dns.peers import Peer, peers
 from tests.dns.test_answers import V4, Slots
 from tests.dns.zones import serving
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.usefixtures("untraced")]
 
 START = int(os.environ.get("HOMING_SEED", "1"))
 ZONES = 12

@@ -25,6 +25,7 @@ from homing.model.name import Name, parse_name
 from homing.model.zone import Zone, succeed, zone
 from tests.dns.zones import ORIGIN, RRSETS, SERIAL, SOA, addresses
 from tests.dns_servers import KEY, OTHER_KEY
+from tests.waiting import patience
 
 OURS = tsig_key("replicas", "hmac-sha256", KEY)
 WRONG = tsig_key("replicas", "hmac-sha256", OTHER_KEY)
@@ -71,7 +72,7 @@ async def leader() -> AsyncIterator[Leader]:
 
 async def told(leader: Leader, count: int) -> None:
     """Wait until so many changes were told."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5 * patience()):
         while len(leader.told) < count:
             await asyncio.sleep(0.001)
 
@@ -93,7 +94,7 @@ async def test_a_replica_is_served_and_told_of_changes(leader: Leader) -> None:
             await upstream.transfer(parse_name("other.test"), None)
         assert isinstance(await upstream.transfer(ORIGIN, replace(OWN, serial=7)), Whole)
         assert leader.feed.replicas == 1
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5 * patience()):
         while leader.feed.replicas:
             await asyncio.sleep(0.001)
 
@@ -119,7 +120,7 @@ async def test_nobody_is_served_without_the_key(leader: Leader) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", leader.port)
         writer.write(octets)
         with contextlib.suppress(OSError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(5 * patience()):
                 assert await reader.read() == b""
         writer.transport.abort()
     assert leader.feed.replicas == 0

@@ -15,8 +15,9 @@ from homing.effects.clock import SystemClock
 from homing.model.name import parse_name
 from homing.model.zone import zone
 from tests.dns.zones import ORIGIN, SOA
-from tests.dns_servers import ALGORITHM, KEY_NAME, free_port
+from tests.dns_servers import ALGORITHM, KEY_NAME
 from tests.dns_servers import KEY as SECRET
+from tests.ports import free_port
 
 KEY = tsig_key(KEY_NAME, ALGORITHM, SECRET)
 CHANCE = random.Random(1)

@@ -20,7 +20,8 @@ from homing.effects.clock import ManualClock
 from homing.model.name import Name, parse_name
 from homing.model.zone import Zone, serial_add, zone
 from tests.dns.zones import ORIGIN, SOA, addresses
-from tests.dns_servers import ALGORITHM, KEY, free_port
+from tests.dns_servers import ALGORITHM, KEY
+from tests.ports import free_port
 
 ONE, TWO = Secondary("192.0.2.1"), Secondary("192.0.2.2")
 

@@ -53,6 +53,7 @@ def check(packet: bytes, *, udp: bool) -> None:
     assert read.question[0].name.labels[:-1] == query.question.name.labels
 
 
+@pytest.mark.usefixtures("untraced")
 def test_mutated_packets_never_raise() -> None:
     """Broken queries without end are dropped or answered, with their ID, within the limit, in little time."""
     slowest = 0.0

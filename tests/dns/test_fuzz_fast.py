@@ -102,6 +102,7 @@ def asked(count: int) -> Iterator[bytes]:
             yield SEEDS[number // 5 % len(SEEDS)]
 
 
+@pytest.mark.usefixtures("untraced")
 def test_mutated_packets_get_what_the_book_says() -> None:
     """Each packet, twice in a row every other time, from this version of the zones and no other; nothing grows."""
     beside = Beside()
@@ -117,6 +118,7 @@ def test_mutated_packets_get_what_the_book_says() -> None:
     assert beside.answers.settle().queries.total() > PACKETS
 
 
+@pytest.mark.usefixtures("untraced")
 def test_truncations_and_lies_get_what_the_book_says() -> None:
     """Queries cut at every octet, and counts that promise other records than there are, asked before and after."""
     beside = Beside()

@@ -13,6 +13,8 @@ SECONDS = 30.0
 PEAK_SECONDS = 2.0
 
 
+@pytest.mark.alone
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.skipif(sys.platform != "linux", reason="the generator uses Linux's system calls")
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (Debian: apt install gcc)")
 def test_no_answer_is_wrong_or_lost_while_the_zone_changes(tmp_path: Path) -> None:

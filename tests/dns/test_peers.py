@@ -10,6 +10,7 @@ import pytest
 
 from homing.dns.engine.setup import Setup
 from tests.dns.test_server import full, running
+from tests.waiting import patience
 
 pytestmark = pytest.mark.peers
 
@@ -29,7 +30,7 @@ async def client(program: str, address: tuple[str, int], *arguments: str) -> str
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(10 * patience()):
         printed, _ = await process.communicate()
     return printed.decode()
 

@@ -40,6 +40,7 @@ from tests.dns.test_server import framed, full, until
 from tests.dns.zones import ORIGIN, Seen, addresses
 from tests.dns_servers import ALGORITHM, KEY_NAME, ZONE
 from tests.dns_servers import KEY as SECRET
+from tests.waiting import patience
 
 KEY = tsig_key(KEY_NAME, ALGORITHM, SECRET)
 THEIRS = dns.tsig.Key(KEY_NAME, SECRET, ALGORITHM)
@@ -67,13 +68,15 @@ class Peer:
             query = dns.message.make_query(zone.origin or ZONE, "AXFR")
             if signed:
                 query.use_tsig(THEIRS)
-        await dns.asyncquery.inbound_xfr(self.host, zone, query, port=self.port, timeout=5, lifetime=10)
+        await dns.asyncquery.inbound_xfr(
+            self.host, zone, query, port=self.port, timeout=5 * patience(), lifetime=10 * patience()
+        )
 
     async def ask(self, query: dns.message.Message, *, udp: bool = False) -> dns.message.Message:
         """One question."""
         if udp:
-            return await dns.asyncquery.udp(query, self.host, port=self.port, timeout=5)
-        return await dns.asyncquery.tcp(query, self.host, port=self.port, timeout=5)
+            return await dns.asyncquery.udp(query, self.host, port=self.port, timeout=5 * patience())
+        return await dns.asyncquery.tcp(query, self.host, port=self.port, timeout=5 * patience())
 
     def change(self, text: str) -> Zone:
         """Serve a next version with another address of one name."""
@@ -272,7 +275,7 @@ async def test_transfers_of_one_client_wait_for_their_turn() -> None:
         assert not second.done()
         assert len(peer.transfers) == before
         deaf.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * patience()):
             await second
         assert [item.ending for item in peer.transfers[before:]].count(Ending.DONE) == 1
 
@@ -311,7 +314,7 @@ async def settled(peer: Peer) -> None:
     count = -1
     while count != len(peer.transfers):
         count = len(peer.transfers)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3 * patience())
 
 
 async def test_pipelined_transfers_come_one_after_the_other_and_questions_in_between() -> None:
@@ -322,7 +325,7 @@ async def test_pipelined_transfers_come_one_after_the_other_and_questions_in_bet
         queries.append(dns.message.make_query("www.example.net", "A", id=4))
         writer.write(b"".join(map(framed, queries)))
         idents: list[int] = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * patience()):
             while len(peer.transfers) < 3 or len(idents) <= sum(told.messages for told in peer.transfers):
                 size = int.from_bytes(await reader.readexactly(2))
                 idents.append(int.from_bytes((await reader.readexactly(size))[:2]))
@@ -340,7 +343,7 @@ async def test_a_client_with_many_transfers_lets_others_in_between() -> None:
         writer.write(framed(dns.message.make_query("other.test", "AXFR")) * 1000)
         await until(lambda: bool(peer.transfers))
         await peer.transfer(empty(), signed=False)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * patience()):
             for _ in range(1000):
                 await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
         await until(lambda: len(peer.transfers) == 1001)

@@ -16,8 +16,10 @@ import pytest
 
 from homing.dns.message import Rcode
 from homing.dns.stats import Transport
-from tests.dns.peers import SYSTEM_PATH, end, free_port
+from tests.dns.peers import SYSTEM_PATH, end
 from tests.dns.test_server import full, running
+from tests.ports import free_port
+from tests.waiting import patience
 
 pytestmark = pytest.mark.peers
 
@@ -36,10 +38,10 @@ def configured(home: Path, port: int, server: int) -> Path:
 async def resolve(port: int, fqdn: str, rtype: str = "A") -> dns.message.Message:
     """What the resolver says, once it is there."""
     query = dns.message.make_query(fqdn, rtype)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(20 * patience()):
         while True:
             try:
-                return await dns.asyncquery.tcp(query, "127.0.0.1", port=port, timeout=5)
+                return await dns.asyncquery.tcp(query, "127.0.0.1", port=port, timeout=5 * patience())
             except (OSError, dns.exception.DNSException, EOFError):
                 await asyncio.sleep(0.05)
 

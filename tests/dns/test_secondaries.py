@@ -28,7 +28,9 @@ from homing.model.zone import Soa, Zone, ZoneDiff, amend, zone
 from homing.store import Store
 from homing.turn.memory import Memory
 from tests.dns.zones import ORIGIN, RRSETS, addresses
-from tests.dns_servers import ALGORITHM, KEY, KEY_NAME, free_port, secondary
+from tests.dns_servers import ALGORITHM, KEY, KEY_NAME, secondary
+from tests.ports import free_port
+from tests.waiting import patience
 
 pytestmark = pytest.mark.peers
 
@@ -179,7 +181,7 @@ async def test_a_transfer_cut_off_leaves_the_old_zone(
 
             monkeypatch.setattr(side, "respond", cutting)
             await running.amend({item.key: item for item in large})
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(20 * patience()):
                 while not cuts:
                     await asyncio.sleep(0.02)
             await asyncio.sleep(0.2)  # what the secondary got is there to be used wrongly

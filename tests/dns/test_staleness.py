@@ -24,6 +24,7 @@ PAUSE = 0.02
 SO_TIMESTAMPNS = 35
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's time stamps are Linux's")
 async def test_no_answer_leaves_that_is_older_than_a_tenth_of_a_second() -> None:
     """Two workers under load, a change every 20 ms: each answer is of a version served less than 100 ms before."""

@@ -15,6 +15,7 @@ from homing.effects.clock import ManualClock
 from tests.dns.test_primary import BY_NETWORK, THEIRS, empty, primary
 from tests.dns.test_server import closed, connected, framed, query, read_reply, until
 from tests.dns_servers import ZONE
+from tests.waiting import patience
 
 AXFR = framed(dns.message.make_query(ZONE, "AXFR", id=7))
 
@@ -27,7 +28,7 @@ async def test_a_question_passes_a_transfer_that_waits_for_its_turn() -> None:
         signed.use_tsig(THEIRS)
         writer.write(AXFR + framed(query("www.example.net")) + framed(signed))
         assert (await read_reply(reader)).rcode() == dns.rcode.NOERROR
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * patience()):
             size = int.from_bytes(await reader.readexactly(2))
             told = dns.message.from_wire(await reader.readexactly(size), keyring=THEIRS, request_mac=signed.mac)
         assert told.had_tsig
@@ -95,7 +96,7 @@ async def test_questions_are_answered_while_a_transfer_is_under_way() -> None:
         writer.write(AXFR * 8)
         idents: list[int] = []
         asked = 0
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10 * patience()):
             while idents.count(7) < 8 * 3 or idents.count(8) < asked:
                 size = int.from_bytes(await reader.readexactly(2))
                 idents.append(int.from_bytes((await reader.readexactly(size))[:2]))

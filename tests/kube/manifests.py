@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from homing.kube.crd import Definition, select
@@ -12,8 +13,14 @@ Manifest = dict[str, Any]
 
 HOMING = "homing.dev/v1alpha1"
 
-REMOVED = object()
-"""In a change: the field is left out."""
+
+class Removed(Enum):
+    """In a change: the field is left out. Its text is the same in every process, as the tests' names hold it."""
+
+    REMOVED = "removed"
+
+
+REMOVED = Removed.REMOVED
 
 
 def _named(kind: str, spec: Manifest, api_version: str = HOMING) -> Manifest:

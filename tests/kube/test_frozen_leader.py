@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 
 from tests.kube.fake_server import FakeServer, serving
+from tests.waiting import patience
 
 
 @contextlib.asynccontextmanager
@@ -36,7 +37,7 @@ def writers(server: FakeServer) -> list[str]:
 
 async def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait for a condition, with a limit."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(seconds * patience()):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -14,6 +14,7 @@ from homing.effects.clock import ManualClock, settle
 from homing.kube import recorder as recorder_module
 from homing.kube.recorder import ObjectRef, Recorder
 from tests.kube.fake_server import FakeServer, serving, status
+from tests.waiting import patience
 
 DOMAIN = ObjectRef(kind="Domain", api_version="homing.dev/v1alpha1", namespace="web", name="www", uid="u1")
 
@@ -36,7 +37,7 @@ async def recording() -> AsyncGenerator[tuple[FakeServer, Recorder, ManualClock]
 
 async def posted(server: FakeServer, many: int, count: int = 1) -> list[dict[str, object]]:
     """The Events on the server, once there are so many, the last of them counted so often."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5 * patience()):
         while True:
             found = [body for (plural, _, _), body in server.objects.items() if plural == "events"]
             if len(found) == many and found[-1]["count"] == count:
@@ -102,7 +103,7 @@ async def test_a_server_that_cannot_be_asked_holds_nobody_up(monkeypatch: pytest
         for number in range(15):
             recorder.event(ObjectRef(kind="Domain", namespace="web", name=f"d{number}"), "Normal", "Synced", "x")
         assert recorder.dropped == 5
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * patience()):
             while not server.requests:
                 await asyncio.sleep(0.005)
         server.refuse = lambda _request: None

@@ -20,13 +20,14 @@ from homing.kube.objects import ConfigMap, Key
 from homing.kube.resource import CONFIG_MAPS
 from homing.kube.watch import Mirror
 from tests.kube.fake_server import FakeServer, serving, status
+from tests.waiting import patience
 
 Change = tuple[str, str | None, str | None]
 
 
 async def eventually(condition: Callable[[], Any], seconds: float = 8.0) -> None:
     """Wait for a condition, with a limit."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(seconds * patience()):
         while not condition():
             await asyncio.sleep(0.005)
 

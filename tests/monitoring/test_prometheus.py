@@ -16,12 +16,12 @@ import pytest
 
 from tests.app.running import GANDI, MOVED, OWN, THREE, WWW, House, get, internet, settings
 from tests.app.test_dns_command import serve, write
-from tests.dns_servers import free_port
 from tests.messages.receiver import receiving
 from tests.monitoring.board import BOARD, OF_A_CLUSTER, WHEN_ALL_IS_WELL, queries
 from tests.monitoring.exposition import check_exposition
 from tests.monitoring.families import listed_labels
 from tests.monitoring.rules import ALERTS, alerts, used
+from tests.ports import free_port
 from tests.waiting import until
 
 

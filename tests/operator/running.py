@@ -20,7 +20,7 @@ from typing import Any, Self
 from homing.standins.internet import StandInInternet
 from tests.cluster.api import ApiRefused
 from tests.cluster.fixtures import Cluster
-from tests.waiting import until
+from tests.waiting import patience, until
 
 PASSWORD, TOKEN = "open-sesame-4711", "token-of-the-house-0815"
 
@@ -210,7 +210,7 @@ class Process:
         """End it as Kubernetes does; it ends in time, with status 0 and without a traceback."""
         self.send(signal.SIGTERM)
         try:
-            assert self.process.wait(10) == 0, self.text[-3000:]
+            assert self.process.wait(10 * patience()) == 0, self.text[-3000:]
         finally:
             self.kill()
         assert "Traceback" not in self.text
@@ -259,7 +259,7 @@ def within(seconds: float) -> Iterator[None]:
     began = time.monotonic()
     yield
     took = time.monotonic() - began
-    assert took <= seconds, f"took {took:.1f} s"
+    assert took <= seconds * patience(), f"took {took:.1f} s"
 
 
 def dumped(thing: object) -> str:

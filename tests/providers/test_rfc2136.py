@@ -22,6 +22,7 @@ from homing.model.name import Name, parse_name
 from homing.providers.rfc2136 import Rfc2136
 from homing.providers.signed_dns import host_port
 from tests import dns_servers
+from tests.ports import free_port
 from tests.providers.changes import change
 
 A, B, C = "203.0.113.7", "198.51.100.23", "192.0.2.99"
@@ -278,7 +279,7 @@ async def test_a_closed_connection_means_busy() -> None:
             await provider(server, zone=ZONED).apply(change(FQDN, [], A))
     assert raised.value.code == "reset"
     with pytest.raises(ProviderBusy) as raised:
-        await provider(f"127.0.0.1:{dns_servers.free_port()}", zone=ZONED).apply(change(FQDN, [], A))
+        await provider(f"127.0.0.1:{free_port()}", zone=ZONED).apply(change(FQDN, [], A))
     assert raised.value.code == "connect"
 
 

@@ -18,6 +18,7 @@ LAG_LIMIT = 5.0
 """Seconds: on a busy machine the API server itself tells watchers late. ``make soak`` allows one second."""
 
 
+@pytest.mark.usefixtures("untraced")
 def test_no_answer_is_wrong_and_none_is_lost_while_nodes_change(tmp_path: Path) -> None:
     """100 nodes a second become ready or not, move, are deleted and made; Services and their endpoints change too."""
     found = churn(tmp_path, Crowd(1000, 100, 10), seconds=SECONDS, rates=QUIET, lag_limit=LAG_LIMIT)

@@ -14,7 +14,7 @@ from bench.dns.programs import coredns
 from tests.cluster.fixtures import Cluster
 from tests.cluster.nodes import create_nodes, node, ready_condition
 from tests.cluster.process import Process
-from tests.dns_servers import free_port
+from tests.ports import free_port
 from tests.scale.crowd import AREAS, IPS
 from tests.scale.run import ZONE, node_dns
 from tests.waiting import until

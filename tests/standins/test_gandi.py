@@ -12,6 +12,7 @@ from homing.effects.clock import ManualClock
 from homing.effects.http import HttpClient
 from homing.standins import GandiServer
 from homing.standins.faults import answer
+from tests.waiting import patience
 
 TOKEN = {"Authorization": "Bearer token"}
 RRSET = {"rrset_values": ["84.17.33.10"], "rrset_ttl": 300}
@@ -30,7 +31,7 @@ class Client:
         """Status and body of the answer below ``domains/``."""
         url = self.server.endpoints[0].url(f"/v5/livedns/domains/{path}")
         reply = await self.http.request(
-            method, url, timeout=2, headers=TOKEN if headers is None else headers, json=body
+            method, url, timeout=2 * patience(), headers=TOKEN if headers is None else headers, json=body
         )
         return reply.status, json.loads(reply.body or b"null")
 

@@ -11,6 +11,7 @@ from homing.effects.clock import ManualClock
 from homing.effects.http import HttpClient, HttpError
 from homing.standins import Fault, StratoServer
 from homing.standins.faults import Kind, answer
+from tests.waiting import patience
 
 HOST, OTHER = "www.example.de", "mail.example.de"
 LOGIN = (HOST, "geheim")
@@ -33,7 +34,7 @@ class Client:
         """The answer's text without the final line break."""
         params = {"hostname": hosts, **({} if myip is None else {"myip": myip})}
         url = self.server.endpoints[0].url("/nic/update")
-        reply = await self.http.request("GET", url, timeout=1, auth=login, params=params, headers=headers)
+        reply = await self.http.request("GET", url, timeout=patience(), auth=login, params=params, headers=headers)
         return reply.text.strip()
 
 
@@ -163,5 +164,5 @@ async def test_it_can_hang_and_reset(strato: Client, fault: Fault, code: str) ->
 
 async def test_other_paths_are_not_found(strato: Client) -> None:
     """Only the one path updates."""
-    reply = await strato.http.request("GET", strato.server.endpoints[0].url("/update"), timeout=1, auth=LOGIN)
+    reply = await strato.http.request("GET", strato.server.endpoints[0].url("/update"), timeout=patience(), auth=LOGIN)
     assert reply.status == 404

@@ -21,6 +21,7 @@ from homing.model.address import Address, Family
 from homing.standins import CheckIpServer, Endpoint, Fault, Listen, StandInInternet, StunServer, WhoamiServer
 from homing.standins.faults import Kind, answer
 from homing.standins.listen import has_ipv6_loopback
+from tests.waiting import patience
 
 ADDRESSES: dict[Family, Address] = {
     Family.V4: IPv4Address("84.17.33.10"),
@@ -167,13 +168,13 @@ async def test_whoami_survives_broken_queries(query: bytes) -> None:
 async def test_checkip_tells_as_text_and_json(path: str, said: str) -> None:
     """The path chooses the form."""
     async with CheckIpServer(wan=wan) as server, HttpClient() as client:
-        assert (await client.request("GET", server.endpoints[0].url(path), timeout=2)).text == said
+        assert (await client.request("GET", server.endpoints[0].url(path), timeout=2 * patience())).text == said
 
 
 async def test_checkip_tells_as_trace() -> None:
     """Cloudflare's trace has a line with the address."""
     async with CheckIpServer(wan=wan) as server, HttpClient() as client:
-        reply = await client.request("GET", server.endpoints[0].url("/cdn-cgi/trace"), timeout=2)
+        reply = await client.request("GET", server.endpoints[0].url("/cdn-cgi/trace"), timeout=2 * patience())
     assert "ip=84.17.33.10" in reply.text.splitlines()
 
 
@@ -182,7 +183,7 @@ async def test_checkip_tells_as_trace() -> None:
     [
         (Fault(Kind.HANG), "timeout"),
         (Fault(Kind.RESET), "reset"),
-        (Fault(Kind.DRIP, body="84.17.33.10", seconds=0.05), "timeout"),
+        (Fault(Kind.DRIP, body="84.17.33.10", seconds=0.5), "timeout"),
         (Fault(Kind.FLOOD), "too-large"),
         (Fault(Kind.REDIRECT), "redirects"),
     ],
@@ -193,9 +194,9 @@ async def test_a_scripted_fault_is_had_until_it_is_cleared(fault: Fault, code: s
         server.faults.add(fault, times=None)
         url = server.endpoints[0].url()
         with pytest.raises(HttpError) as caught:
-            await client.request("GET", url, timeout=0.3, max_redirects=3)
+            await client.request("GET", url, timeout=0.3 * patience(), max_redirects=3)
         server.faults.clear()
-        assert (await client.request("GET", url, timeout=2)).text == "84.17.33.10\n"
+        assert (await client.request("GET", url, timeout=2 * patience())).text == "84.17.33.10\n"
     assert caught.value.code == code
 
 
@@ -204,7 +205,7 @@ async def test_faults_go_by_their_key_and_number() -> None:
     async with CheckIpServer(wan=wan) as server, HttpClient() as client:
         server.faults.add(answer("no", 500), key="/json", times=2)
         paths = ("/", "/json", "/json", "/json")
-        got = [await client.request("GET", server.endpoints[0].url(path), timeout=2) for path in paths]
+        got = [await client.request("GET", server.endpoints[0].url(path), timeout=2 * patience()) for path in paths]
     assert [reply.status for reply in got] == [200, 500, 500, 200]
 
 
@@ -217,7 +218,7 @@ async def test_the_internet_moves() -> None:
         internet.move(IPv4Address("84.17.39.77"))
         for observer in internet.http_observers:
             if observer.family is Family.V4:
-                reply = await client.request("GET", observer.endpoint.url("/json"), timeout=2)
+                reply = await client.request("GET", observer.endpoint.url("/json"), timeout=2 * patience())
                 assert json.loads(reply.body) == {"ip": "84.17.39.77"}
         message = stun.parse_message(await ask_udp(ipv4[0].endpoint, bytes(binding())))
     assert message.attributes["XOR-MAPPED-ADDRESS"][0] == "84.17.39.77"

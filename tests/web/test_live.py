@@ -16,6 +16,7 @@ from homing.store import Event
 from homing.web import live
 from homing.web.page import Look, Page
 from homing.web.view import ChangeView, ZoneView
+from tests.waiting import patience
 from tests.web.serving import STATE, Site, name, served
 
 
@@ -196,7 +197,7 @@ async def test_too_many_pages_are_told_to_come_later(monkeypatch: pytest.MonkeyP
             status, _, headers = await site.get("/live")
             assert (status, headers["Retry-After"]) == (503, "30")
             assert (await site.get("/"))[0] == 200
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * patience()):
             while True:
                 with contextlib.suppress(AssertionError):
                     async with watching(site):
