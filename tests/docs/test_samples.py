@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from homing.app.settings import parse
 from homing.messages.by_apprise import is_known
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.process import Process, free_ports
+from tests.cluster.process import Process
 from tests.deploy.chart import objects, pods, render
 from tests.deploy.manifests import DEPLOY
 from tests.deploy.programs import found
@@ -28,6 +28,7 @@ from tests.docs.blocks import PAGES, Block, blocks
 from tests.docs.programs import called
 from tests.lab.namespaces import search_path
 from tests.monitoring.rules import promtool
+from tests.ports import free_port
 from tests.waiting import until
 
 SECRET = "c2VjcmV0IG9mIHRoZSB0ZXN0cyB3aXRoIDMyIGJ5dGVzISE="
@@ -92,7 +93,7 @@ def dnsmasq(block: Block, file: Path) -> None:
 
 def corefile(block: Block, file: Path) -> None:
     """CoreDNS serves by it, on another port."""
-    (port,) = free_ports(1)
+    port = free_port()
     file.write_text(re.sub(r":53 \{", f":{port} {{\n    bind 127.0.0.1", block.text))
     process = Process(file.parent / "coredns.log", [coredns(), "-conf", str(file)])
     process.start()
