@@ -87,7 +87,6 @@ def run_in_cluster(text: str, kubeconfig: Path, folder: Path) -> subprocess.Comp
     (programs / "kubectl").symlink_to(program("kubectl"))
     (programs / "helm").symlink_to(found("helm"))
     environment = {
-        "METALLB_MANIFEST": str(found("metallb")),
         "API_KEY": "key-of-the-house-0815",
         "TARGET_DOMAIN_FQDN": "example.org",
     }
