@@ -87,13 +87,12 @@ def run_in_cluster(text: str, kubeconfig: Path, folder: Path) -> subprocess.Comp
     (programs / "kubectl").symlink_to(program("kubectl"))
     (programs / "helm").symlink_to(found("helm"))
     environment = {
-        "METALLB_MANIFEST": str(found("metallb")),
         "API_KEY": "key-of-the-house-0815",
         "TARGET_DOMAIN_FQDN": "example.org",
     }
     return subprocess.run(
         ["/bin/bash", "-c", head + text], env=environment | dict(more),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=40, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -148,7 +147,7 @@ def test_the_commands_of_a_page_work_on_one_machine(page: str, host: Host, tmp_p
     head, more = furnish(tmp_path)
     host.shell("mkdir -p /etc/systemd/system && mount -t tmpfs none /etc/systemd/system")
     words = [f"{name}={value}" for name, value in more.items()]
-    done = host.run(["env", *words, "/bin/bash", "-c", head + SPOKEN[page]], check=False, timeout=40)
+    done = host.run(["env", *words, "/bin/bash", "-c", head + SPOKEN[page]], check=False, timeout=120)
     assert done.returncode == 0, told(done)
     assert not re.search("^homing: ", done.stderr, re.MULTILINE), told(done)
     if page == "docs/home.md":
