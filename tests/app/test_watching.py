@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -22,7 +23,7 @@ import pytest
 from msgspec import structs
 
 from homing.app.report import essence
-from homing.app.watching import STATE
+from homing.app.watching import STATE, watch
 from homing.store import Store
 from homing.web.view import (
     FamilyView,
@@ -219,6 +220,26 @@ def test_on_a_terminal_the_picture_follows_until_a_key_ends_it(state: Path, key:
         assert terminal.settings() == terminal.before
     finally:
         terminal.close()
+
+
+def test_an_interrupt_that_got_lost_ends_it_all_the_same(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does that comes while an object is being finalized."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        assert len(slept) < 3
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("homing.app.watching.time.sleep", sleep)
+    try:
+        watch(state, as_json=True)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_without_a_state_it_says_how_to_get_one(tmp_path: Path) -> None:

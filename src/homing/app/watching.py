@@ -32,6 +32,9 @@ LOOK = 0.5
 HOLDER_LOOK = 5.0
 """Seconds between two looks at who holds the state."""
 
+_interrupted: list[bool] = []
+"""Whether Ctrl-C was pressed."""
+
 _ENDS = frozenset((b"q", b"Q", b"\x03", b"\x04"))
 
 
@@ -56,6 +59,8 @@ def watch(directory: Path, *, as_json: bool, now: Callable[[], float] = time.tim
     """Show until ``q`` or Ctrl-C. Raises StoreError when there is nothing to show at first."""
     seen = read(directory)
     signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _interrupt)
+    _interrupted.clear()
     with contextlib.suppress(KeyboardInterrupt):
         if as_json or not sys.stdout.isatty():
             _follow(directory, seen, as_json=as_json, now=now)
@@ -66,6 +71,12 @@ def watch(directory: Path, *, as_json: bool, now: Callable[[], float] = time.tim
 def _end(number: int, _frame: object) -> None:
     """End by an exception, so that the terminal is put back."""
     sys.exit(128 + number)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """Remember it, too: an exception that is raised while an object is being finalized is lost (PEP 442)."""
+    _interrupted.append(True)
+    raise KeyboardInterrupt
 
 
 def _follow(directory: Path, seen: Seen, *, as_json: bool, now: Callable[[], float]) -> None:
@@ -82,6 +93,8 @@ def _follow(directory: Path, seen: Seen, *, as_json: bool, now: Callable[[], flo
                 printer.print()
             sys.stdout.flush()
         time.sleep(LOOK)
+        if _interrupted:
+            return
         with contextlib.suppress(StoreError):  # the disk may be full, or a restore under way; the last state stands
             seen = read(directory)
 
@@ -100,7 +113,7 @@ def _live(directory: Path, seen: Seen, now: Callable[[], float]) -> None:
                 asked, daemon = time.monotonic(), daemon_of(directory)
             foot = Text(problem or "q ends", "red" if problem else "dim")
             live.update(Group(status(seen.view, now(), daemon), "", foot), refresh=True)
-            if key(LOOK):
+            if _interrupted or key(LOOK):
                 return
             try:
                 seen, problem = read(directory), ""
