@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER = ("tests/deploy/test_apply.py", "tests/deploy/test_helm.py"), ("tests/node/",)
+TOGETHER = (
+    ("tests/deploy/test_apply.py", "tests/deploy/test_helm.py", "tests/deploy/test_scripts.py"),
+    ("tests/node/",),
+)
 """Files or folders whose tests share something of the session that takes long to make: one worker has them all."""
 
 
