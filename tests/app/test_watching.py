@@ -15,14 +15,16 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from msgspec import structs
+from rich.console import Console
 
-from homing.app.report import essence
+from homing.app.report import essence, status
 from homing.app.watching import STATE, watch
 from homing.store import Store
 from homing.web.view import (
@@ -78,12 +80,29 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+@pytest.mark.parametrize(
+    ("view", "colour"),
+    [
+        (structs.replace(RIGHT, addresses=VIEW.addresses[:1]), "32"),
+        (structs.replace(RIGHT, addresses=VIEW.addresses[:1], names=(structs.replace(GOOD, state="pending"),)), "33"),
+        (RIGHT, "31"),
+        (structs.replace(VIEW, addresses=(), trouble=()), "31"),
+    ],
+    ids=("all is right", "a name waits", "an address is disputed", "a name failed"),
+)
+def test_the_first_line_has_the_colour_of_what_matters_most(view: StateView, colour: str) -> None:
+    """Green when all is right, yellow when time will do, red when a person must act; as on the page."""
+    terminal = Console(file=StringIO(), force_terminal=True, width=120)
+    terminal.print(status(view, NOW, None))
+    assert cast(StringIO, terminal.file).getvalue().startswith(f"\x1b[1;{colour}m")
+
+
 def test_the_status_tells_all_that_the_page_tells(state: Path) -> None:
     """Addresses with votes and who disagrees, names, what is wanted, pauses, zones, trouble; no colour in a pipe."""
     done = run("status", "--state", str(state), home=state.parent)
     assert done.returncode == 1
     text = done.stdout
-    assert "1 of 2 names right" in text
+    assert "1 of 2 names right, observers disagree about the IPv6 address" in text
     assert re.search(r"IPv4 +203\.0\.113\.10 +agreed .* 3 of 4", text)
     assert "liar.example (Liar) says 198.51.100.66" in text
     assert "IPv6: two networks tell two addresses" in text

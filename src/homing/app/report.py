@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homing.effects.printable import printable
-from homing.web.page import ago
+from homing.web.page import QUIET, Look, ago
 from homing.web.view import ChangeView, FamilyView, NameView, StateView, ZoneView
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ _STYLES = {
 _WHOLE = frozenset(("WAN", "verdict", "state", "next turn", "serial"))
 _ADDRESSES = frozenset(("address", "published", "wanted"))
 _IPV4 = len("255.255.255.255")
-
-QUIET = frozenset(("in-sync", "disabled"))
-"""States of names that need nobody."""
 
 
 def console() -> Console:
@@ -100,10 +97,13 @@ def history_text(changes: Sequence[ChangeView]) -> str:
 
 
 def _headline(view: StateView, now: float, daemon: int | None) -> Text:
-    wrong = sum(name.state not in QUIET for name in view.names)
-    total = sum(name.state != "disabled" for name in view.names)
-    head = f"{total - wrong} of {total} names right" if total else "no names"
-    told = _text(head, "bold red" if wrong else "bold green")
+    """As the page has it: red when a person must act, yellow when time will do."""
+    look = Look(view)
+    head = f"{look.right} of {look.total} names right" if look.total else "no names"
+    if look.disputed:
+        head += f", observers disagree about {' and '.join(look.disputed)}"
+    bad = look.disputed or look.needs_somebody or view.trouble
+    told = _text(head, "bold red" if bad else "bold yellow" if look.right < look.total else "bold green")
     by = f"process {daemon}" if daemon is not None else "no daemon runs"
     led = f", led by {view.leader}" if view.leader else ""
     return told.append(

@@ -64,8 +64,9 @@ def status_command(state: Path | None, live: bool, as_json: bool) -> None:
     """
     import time
 
-    from homing.app.report import QUIET, console, status
+    from homing.app.report import console, status
     from homing.app.watching import daemon_of, read, watch
+    from homing.web.page import QUIET
 
     directory = state_directory(state)
     if live:
