@@ -60,7 +60,7 @@ def test_the_examples_become_ready(world: World) -> None:
 def test_the_doctor_finds_nothing_wrong(world: World) -> None:
     """``homing doctor --kubernetes`` finds every part where the chart put it, with its rights."""
     found = json.loads(world.doctor())["findings"]
-    assert {each["level"] for each in found} <= {"ok", "skipped"}, found
+    assert [each for each in found if each["level"] not in ("ok", "skipped")] == []
     levels = {each["check"]: each["level"] for each in found}
     assert [levels[f"rights of homing-{part}"] for part in ("operator", "agent", "dns")] == ["ok"] * 3
 

@@ -38,7 +38,7 @@ MOST_SERVICES = 50
 MOST_KEYS = 100
 """TSIG keys of Zones that are looked at."""
 
-READ = ("get", "list", "watch")
+READ = ("list", "watch")
 """What the DNS server does with the Secret of a key."""
 
 AT_ONCE = 12

@@ -40,7 +40,7 @@ def judge(wanted: Sequence[Wanted], denied: Collection[tuple[str, str]]) -> Iter
             TSIG,
             Level.ERROR,
             f"the DNS server may not read Secret {namespace}/{name}",
-            "give homing-dns get, list and watch of it by a Role there: deploy/rbac/dns.yaml shows one",
+            "let homing-dns list and watch it by a Role there: dns.tsigSecrets of the chart, or as deploy/rbac/dns.yaml shows",
         )
         for namespace, name in denied
     ]
