@@ -42,11 +42,13 @@ SRV = 33
 MARK = txt_rdata(b"homing: known, and without an address now")
 """What a name without addresses holds."""
 
+_ALL = frozenset(ADDRESS_TYPES.values())
 _FAMILY_LABELS: Mapping[bytes, frozenset[int]] = {
     b"v4": frozenset((ADDRESS_TYPES[Family.V4],)),
     b"v6": frozenset((ADDRESS_TYPES[Family.V6],)),
 }
-_ALL = frozenset(ADDRESS_TYPES.values())
+_TYPES = (_ALL, *_FAMILY_LABELS.values(), _ALL)
+"""The types of addresses that the names of an area or a Service may hold: its own, of each family, the wildcard."""
 
 _Owner = tuple[int, str, str]
 """Kind, namespace and name; of two the lesser has a name."""
@@ -54,7 +56,9 @@ _Owner = tuple[int, str, str]
 K = TypeVar("K")
 
 _AREA, _SERVICE, _NODE = range(3)
-_NOTHING: Mapping[int, RRset] = {}
+
+Held = tuple[RRset, ...]
+"""What an owner says a name holds, of each type at most one; there are thousands, and a tuple is small."""
 
 
 class ClusterRecords:
@@ -77,9 +81,10 @@ class ClusterRecords:
         self._slices_of: dict[Key, dict[Key, Hosts]] = {}
         self._hosting: dict[str, Counter[Key]] = {}
         self._pools: dict[_Owner, Pool] = {}
-        self._names: dict[_Owner, tuple[tuple[Name, frozenset[int]], ...]] = {}
+        self._names: dict[_Owner, tuple[Name, ...]] = {}
+        """In the order of ``_TYPES``."""
         self._ports: dict[Key, tuple[Name, ...]] = {}
-        self._claims: dict[Name, tuple[tuple[_Owner, Mapping[int, RRset]], ...]] = {}
+        self._claims: dict[Name, tuple[tuple[_Owner, Held], ...]] = {}
         """Who claims a name, whoever has it first; nearly always one alone."""
         self._unhealthy: dict[bytes, Health] = {}
         self._overfull: set[_Owner] = set()
@@ -90,7 +95,7 @@ class ClusterRecords:
     def rrsets(self) -> Iterator[RRset]:
         """All that the zone holds of the cluster."""
         for claims in self._claims.values():
-            yield from claims[0][1].values()
+            yield from claims[0][1]
 
     def addresses(self) -> Iterator[Address]:
         """The addresses of all nodes."""
@@ -290,23 +295,23 @@ class ClusterRecords:
     def _close(self, owner: _Owner, turn: _Turn) -> None:
         self._pools.pop(owner, None)
         self._overfull.discard(owner)
-        for name, _ in self._names.pop(owner, ()):
-            self._claim(owner, name, _NOTHING, turn)
+        for name in self._names.pop(owner, ()):
+            self._claim(owner, name, (), turn)
 
-    def _named(self, owner: _Owner) -> Iterator[tuple[Name, frozenset[int]]]:
-        """The names of an area, a Service or a node, with the types of addresses that each may hold."""
+    def _named(self, owner: _Owner) -> Iterator[Name]:
+        """The names of an area, a Service or a node, in the order of ``_TYPES``."""
         kind, namespace, name = owner
         if kind == _NODE:
             labels = (*name.split("."), *self._naming.node_names.split("."))
-            yield Name((*(label.encode() for label in labels), *self._naming.origin.labels)), _ALL
+            yield Name((*(label.encode() for label in labels), *self._naming.origin.labels))
             return
         base = self._naming.origin.prefixed(namespace) if namespace else self._naming.origin
         base = base.prefixed(name)
-        yield base, _ALL
-        for label, types in _FAMILY_LABELS.items():
-            yield base.prefixed(label), types
+        yield base
+        for label in _FAMILY_LABELS:
+            yield base.prefixed(label)
         if self._naming.wildcards:
-            yield base.prefixed(b"*"), _ALL
+            yield base.prefixed(b"*")
 
     def _done(self, turn: _Turn) -> Changes:
         """What an event changed."""
@@ -325,11 +330,9 @@ class ClusterRecords:
             most = " and ".join(f"{most:,} {type_name(rtype)}" for rtype, most in MAX_ADDRESSES.items())
             self._tell(f"{_told(owner)} has more addresses than an answer can hold; it has {most} at most")
         found, ttl = pool.answered(self._unhealthy), self._naming.ttl
-        for name, allowed in self._names[owner]:
-            types: Mapping[int, RRset] = {
-                rtype: RRset(name, rtype, ttl, rdatas) for rtype, rdatas in found.items() if rtype in allowed
-            }
-            self._claim(owner, name, types or {RRType.TXT: self._rrset(name, RRType.TXT, MARK)}, turn)
+        for name, allowed in zip(self._names[owner], _TYPES, strict=False):
+            held = tuple(RRset(name, rtype, ttl, rdatas) for rtype, rdatas in found.items() if rtype in allowed)
+            self._claim(owner, name, held or (self._rrset(name, RRType.TXT, MARK),), turn)
 
     def _show_ports(self, key: Key, view: Offer | None, turn: _Turn) -> None:
         if not self._naming.srv:
@@ -337,7 +340,7 @@ class ClusterRecords:
         owner, claimed = (_SERVICE, *key), self._ports.pop(key, ())
         rrsets: dict[Name, RRset] = {}
         for port in view.ports if view is not None and self._names[owner] else ():
-            target = self._names[owner][0][0]
+            target = self._names[owner][0]
             try:
                 name = target.prefixed(f"_{port.protocol}").prefixed(f"_{port.name}")
             except ModelError as error:
@@ -346,33 +349,34 @@ class ClusterRecords:
             rrsets[name] = self._rrset(name, SRV, struct.pack("!3H", 0, 0, port.number) + target.wire)
         for name in claimed:
             if name not in rrsets:
-                self._claim(owner, name, _NOTHING, turn)
+                self._claim(owner, name, (), turn)
         for name, item in rrsets.items():
-            self._claim(owner, name, {SRV: item}, turn)
+            self._claim(owner, name, (item,), turn)
         if rrsets:
             self._ports[key] = tuple(rrsets)
 
     def _rrset(self, name: Name, rtype: int, rdata: bytes) -> RRset:
         return RRset(name, rtype, self._naming.ttl, (rdata,))
 
-    def _claim(self, owner: _Owner, name: Name, types: Mapping[int, RRset], turn: _Turn) -> None:
+    def _claim(self, owner: _Owner, name: Name, held: Held, turn: _Turn) -> None:
         """An owner says what a name holds; what is seen of it goes into the changes."""
         claims = self._claims.get(name, ())
-        before = claims[0][1] if claims else _NOTHING
+        before = claims[0][1] if claims else ()
         claims = tuple(claim for claim in claims if claim[0] != owner)
-        if types:
-            claims = tuple(sorted((*claims, (owner, types)), key=itemgetter(0))) if claims else ((owner, types),)
+        if held:
+            claims = tuple(sorted((*claims, (owner, held)), key=itemgetter(0))) if claims else ((owner, held),)
         if claims:
             self._claims[name] = claims
         else:
             self._claims.pop(name, None)
-        after = claims[0][1] if claims else _NOTHING
-        for rtype, item in after.items():
-            if before.get(rtype) != item:
-                turn.change((name, rtype), before.get(rtype), item)
-        for rtype, item in before.items():
-            if rtype not in after:
-                turn.change((name, rtype), item, None)
+        after = claims[0][1] if claims else ()
+        for item in after:
+            old = next((each for each in before if each.type == item.type), None)
+            if old != item:
+                turn.change(item.key, old, item)
+        for item in before:
+            if all(each.type != item.type for each in after):
+                turn.change(item.key, item, None)
 
 
 class _Turn:

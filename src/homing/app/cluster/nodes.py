@@ -49,6 +49,9 @@ log = get_logger("nodes")
 AGAIN = 15.0
 """Seconds after which a zone that could not be saved is tried again."""
 
+SETTLED = 1.0
+"""Seconds after which what a start told the workers and the disk has gone there."""
+
 SHOWN = 5
 """Names that somebody else has, in one line of the log."""
 
@@ -258,9 +261,14 @@ class NodeZone:
             if not self._seen:
                 self._seen = True
                 gc.freeze()  # all of it stays: looking through it for garbage would hold up changes
-                give_back()
+                group.create_task(self._settle())
                 self._authority.replace((), (ROOT,))
             self._say()
+
+    async def _settle(self) -> None:
+        """Give back what the start took, once it has gone to the workers and to disk."""
+        await self._clock.sleep(SETTLED)
+        give_back()
 
     def _checker(self, changed: Callable[[Address], None]) -> Checker:
         return Checker(NetworkProbe(), changed, clock=self._clock, chance=self._chance, metrics=self._checks)

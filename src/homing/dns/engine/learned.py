@@ -13,7 +13,7 @@ from homing.dns.stats import KINDS, KNOWN_TYPES, OTHER, Event, Seen, Stats
 from homing.model.name import MAX_LABEL, MAX_WIRE
 from homing.model.rrset import RRType
 
-CACHED = 8_192
+CACHED = 6_144
 """Responses in the packet cache."""
 
 LEARNED = 200_000

@@ -55,6 +55,8 @@ class Worker:
         self._is_behind = False
         """Whether there are frames that it had no time for yet."""
         self._settle_at = time.monotonic() + _SETTLE
+        self._is_wasteful = False
+        """Whether a whole zone was loaded since memory was given back."""
 
     def run(self) -> None:
         """Answer until the main process closes the control socket.
@@ -108,14 +110,14 @@ class Worker:
                 self._answers = Answers(self._zones, manner=setup.manner, limit=setup.limit, forward=self._hand_over)
                 gc.collect()
                 gc.freeze()  # what is loaded stays: the collector need not walk it again and again
-                give_back()
+                self._is_wasteful = True
             case Kind.CHANGE:
                 gc.disable()
                 self._zones, change = change_from(self._zones, body)
                 self._answers.update(self._zones, change)
                 if change.diff is None:
                     gc.freeze()  # a whole zone
-                    give_back()
+                    self._is_wasteful = True
                 gc.enable()
             case Kind.LISTEN:
                 sock = self._arrived.pop(0)
@@ -135,6 +137,9 @@ class Worker:
 
     def _report(self) -> None:
         self._settle_at = time.monotonic() + _SETTLE
+        if self._is_wasteful:
+            self._is_wasteful = False
+            give_back()
         stats = self._answers.settle()
         if stats.queries or stats.events:
             self._say(Kind.STATS, stats_data(stats))

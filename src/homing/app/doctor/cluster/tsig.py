@@ -40,7 +40,7 @@ def judge(wanted: Sequence[Wanted], denied: Collection[tuple[str, str]]) -> Iter
             TSIG,
             Level.ERROR,
             f"the DNS server may not read Secret {namespace}/{name}",
-            "let homing-dns list and watch it by a Role there: dns.tsigSecrets of the chart, or as deploy/rbac/dns.yaml shows",
+            "let homing-dns list and watch it by a Role there: dns.tsigSecrets of the chart, deploy/rbac/dns.yaml",
         )
         for namespace, name in denied
     ]
