@@ -106,6 +106,30 @@ def test_link_local_addresses_are_served_and_told_with_their_interface(workers: 
     assert in_a_namespace(code) == ["fe80::53%x0", "fe80::53"]
 
 
+BUSY = """
+    import homing.app.listening as app
+    from homing.errors import ObservationError
+    told, failures = app.interface_addresses, [1, 2]
+    def interface_addresses():
+        if failures:
+            failures.pop()
+            raise ObservationError("the kernel does not tell this machine's addresses: timed out")
+        return told()
+    app.interface_addresses = interface_addresses
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="follows addresses by netlink")
+def test_a_kernel_that_does_not_tell_the_addresses_is_asked_again() -> None:
+    """A change that could not be looked at is not forgotten: no other one may follow."""
+    head, gone, rest = LINK_LOCAL.partition('        ip("link", "del", "x0")\n')
+    busy = "".join(f"    {line}\n" for line in BUSY.strip("\n").splitlines())
+    code = PROGRAM[: PROGRAM.index("async def main")] + (head + busy + gone + rest).replace("{workers}", "0")
+    lines = in_a_namespace(code)
+    assert [line for line in lines if line.startswith("fe80")] == ["fe80::53%x0", "fe80::53"]
+    assert sum("listening on the addresses of before" in line for line in lines) == 2
+
+
 async def test_one_address_in_use_does_not_keep_the_others() -> None:
     """When another program has the port on one address, the rest of the machine is served."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:

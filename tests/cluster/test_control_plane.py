@@ -76,7 +76,7 @@ def test_the_controllers_work(control_plane: ControlPlane) -> None:
     """A namespace gets its service account, and goes when it is deleted, with what is in it."""
     api = control_plane.admin
     api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "passing"}})
-    until(lambda: api.request("GET", "/api/v1/namespaces/passing/serviceaccounts")["items"], 20, "a service account")
+    until(lambda: api.request("GET", "/api/v1/namespaces/passing/serviceaccounts")["items"], 60, "a service account")
     api.request("DELETE", "/api/v1/namespaces/passing")
 
     def is_gone() -> bool:
@@ -86,4 +86,4 @@ def test_the_controllers_work(control_plane: ControlPlane) -> None:
             return refused.status == 404
         return False
 
-    until(is_gone, 20, "the end of the namespace")
+    until(is_gone, 60, "the end of the namespace")

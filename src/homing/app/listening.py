@@ -29,6 +29,9 @@ EVERYWHERE = ""
 _DEBOUNCE = 0.2
 """Seconds for addresses that come together."""
 
+_AGAIN = 1.0
+"""Seconds until a kernel that did not tell the addresses is asked again: it is slow while namespaces or links go."""
+
 
 @contextlib.asynccontextmanager
 async def listening(server: DnsServer, pairs: Iterable[Pair], clock: Clock) -> AsyncGenerator[Listening]:
@@ -97,12 +100,19 @@ class Listening:
     async def _follow(self) -> None:
         """Adapt whenever the kernel tells of a change."""
         async for _ in watch_addresses(self._clock, debounce=_DEBOUNCE):
-            try:
-                async with self._lock:
-                    await self._leave(self._open - self._wanted())
-                    await self._open_everywhere()
-            except ObservationError as error:
-                log.warning("listening on the addresses of before", reason=str(error))
+            while not await self._adapt():
+                await self._clock.sleep(_AGAIN)
+
+    async def _adapt(self) -> bool:
+        """Listen on what the machine has now; whether the kernel told what that is."""
+        try:
+            async with self._lock:
+                await self._leave(self._open - self._wanted())
+                await self._open_everywhere()
+        except ObservationError as error:
+            log.warning("listening on the addresses of before", reason=str(error))
+            return False
+        return True
 
     async def _open_everywhere(self) -> bool:
         """Listen on the machine's addresses; whether one could be had, or none was to be.
