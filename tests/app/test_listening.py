@@ -106,6 +106,26 @@ def test_link_local_addresses_are_served_and_told_with_their_interface(workers: 
     assert in_a_namespace(code) == ["fe80::53%x0", "fe80::53"]
 
 
+AT_ONCE = """
+async def main():
+    ip("link", "set", "lo", "up")
+    server = DnsServer(full(), workers=0)
+    async with listening(server, [("", 5353)], SystemClock()):
+        ip("address", "add", "198.51.100.9/24", "dev", "lo")
+        await until(lambda: ("198.51.100.9", 5353) in server.addresses)
+        print("served")
+    await server.aclose()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="follows addresses by netlink")
+def test_an_address_that_comes_while_following_begins_is_not_missed() -> None:
+    """What changes between the first look and the first message of the kernel is seen too."""
+    assert in_a_namespace(PROGRAM[: PROGRAM.index("async def main")] + AT_ONCE) == ["served"]
+
+
 BUSY = """
     import homing.app.listening as app
     from homing.errors import ObservationError

@@ -98,8 +98,8 @@ class Listening:
                 await task
 
     async def _follow(self) -> None:
-        """Adapt whenever the kernel tells of a change."""
-        async for _ in watch_addresses(self._clock, debounce=_DEBOUNCE):
+        """Adapt whenever the kernel tells of a change, and to what changed until it was asked to."""
+        async for _ in watch_addresses(self._clock, debounce=_DEBOUNCE, begun=True):
             while not await self._adapt():
                 await self._clock.sleep(_AGAIN)
 

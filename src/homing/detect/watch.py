@@ -45,10 +45,11 @@ class Changes:
         return True
 
 
-async def watch_addresses(clock: Clock, *, debounce: float = DEBOUNCE) -> AsyncGenerator[None]:
+async def watch_addresses(clock: Clock, *, debounce: float = DEBOUNCE, begun: bool = False) -> AsyncGenerator[None]:
     """Yields after addresses or default routes changed, once for all changes within ``debounce`` seconds.
 
-    When the kernel dropped messages (ENOBUFS), that counts as a change. Ends at once where there is no netlink.
+    When the kernel dropped messages (ENOBUFS), that counts as a change. ``begun``: once at the beginning, too, when no
+    change is missed any more. Ends at once where there is no netlink.
     """
     if sys.platform != "linux":
         return
@@ -62,6 +63,8 @@ async def watch_addresses(clock: Clock, *, debounce: float = DEBOUNCE) -> AsyncG
             sock.bind((0, netlink.GROUPS))
         except OSError:
             return
+        if begun:
+            yield
         while True:
             if await _changed(sock, changes):
                 await clock.sleep(debounce)
