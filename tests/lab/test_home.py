@@ -5,35 +5,18 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from tests.lab import layout
 from tests.lab.household import Homing
 from tests.lab.lab import Lab
-from tests.lab.namespaces import obstacle
 from tests.waiting import until
 
 pytestmark = pytest.mark.lab
 
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A home in a box whose Strato takes more requests than the real one would."""
-    reason = obstacle()
-    if reason:
-        pytest.skip(reason)
-    with Lab(patience=False) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def homing(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homing]:
-    """A daemon whose names all hold the home's addresses."""
-    with Homing(lab, tmp_path_factory.mktemp("homing")) as daemon:
-        until(lambda: daemon.all_hold(lab.wan_ipv4, lab.home_ipv6), 20, "all names published")
-        yield daemon
+PATIENCE = False
+"""Strato takes more requests than the real one would."""
 
 
 def test_a_change_of_the_router_reaches_everything(lab: Lab, homing: Homing) -> None:

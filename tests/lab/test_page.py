@@ -13,7 +13,6 @@ from selenium.webdriver.common.by import By
 from tests.lab import layout
 from tests.lab.household import WEB_PORT, Homing
 from tests.lab.lab import Lab
-from tests.lab.namespaces import obstacle
 from tests.lab.window import window
 from tests.waiting import until
 from tests.web.axe import axe
@@ -21,23 +20,8 @@ from tests.web.browser import as_phone, browser, command, console, text
 
 pytestmark = [pytest.mark.lab, pytest.mark.browser]
 
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A home in a box whose Strato takes more requests than the real one would."""
-    reason = obstacle()
-    if reason:
-        pytest.skip(reason)
-    with Lab(patience=False) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def homing(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homing]:
-    """A daemon whose names all hold the home's addresses."""
-    with Homing(lab, tmp_path_factory.mktemp("homing")) as daemon:
-        until(lambda: daemon.all_hold(lab.wan_ipv4, lab.home_ipv6), 20, "all names published")
-        yield daemon
+PATIENCE = False
+"""Strato takes more requests than the real one would."""
 
 
 @pytest.fixture

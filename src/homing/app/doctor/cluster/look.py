@@ -229,16 +229,15 @@ class Cluster:
         secrets = dict(zip(places, found, strict=True))
         denied: list[tuple[str, str]] = []
         if await self._get(ACCOUNTS, DNS.account, self._home) is not None:
-            may = await asyncio.gather(
-                *(
-                    self._may(DNS, self._home, Right("secrets", verb, name), space)
-                    for space, name in places
-                    for verb in READ
-                )
-            )
-            denied = [place for i, place in enumerate(places) if not all(may[i * len(READ) : (i + 1) * len(READ)])]
+            may = await asyncio.gather(*(self._reads(*place) for place in places))
+            denied = [place for place, allowed in zip(places, may, strict=True) if not allowed]
         wanted = [tsig.Wanted(origin, key, *place, secrets[place[:2]]) for origin, key, place in named]
         return list(tsig.judge(wanted, denied))
+
+    async def _reads(self, namespace: str, name: str) -> bool:
+        """Whether the DNS server may read a Secret."""
+        rights = (Right("secrets", verb, name) for verb in READ)
+        return all(await asyncio.gather(*(self._may(DNS, self._home, right, namespace) for right in rights)))
 
     async def services(self) -> Sequence[Finding]:
         """Endpoints of Services that have a name, or that a Domain follows."""
